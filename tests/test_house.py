@@ -39,7 +39,7 @@ LIGHT = {"numpy", "blake3", "msgspec"}
 COMMAND_LINE = {"typer", "rich"}
 
 LAYERS = (
-    ("errors", "typing", "moved"),
+    ("errors", "typing", "moved", "counts"),
     ("extras",),
     ("arguments", "progress", "registry", "lazy", "notebook", "terminal", "memory_limits"),
     ("jit", "timings"),

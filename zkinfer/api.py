@@ -175,7 +175,7 @@ def estimate(
     batch = batch_of(circuit.program)
     samples = batch if samples is None else whole_number("the number of samples", samples)
     if samples % batch:
-        raise InvalidInputError(f"{samples} samples are not a multiple of the circuit's batch, {batch}")
+        raise InvalidInputError(f"{samples:,} samples are not a multiple of the circuit's batch, {batch}")
     chosen, runs = find_backend(backend), samples // batch
     most = chosen.limits.runs or MAX_RUNS
     if runs > most:

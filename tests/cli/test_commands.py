@@ -375,7 +375,7 @@ def test_public_inputs_have_to_be_handed_in(shop: Path) -> None:
 def test_seed_of_another_length_is_bad_input(shop: Path, tmp_path: Path) -> None:
     done = run("setup", shop / "model.zkcircuit", "-o", tmp_path / "keys", "--seed", "hex:00")
     assert done.code == 3
-    assert "--seed holds 1 bytes and takes 32" in done.text
+    assert "--seed holds 1 byte and takes 32" in done.text
 
 
 def test_auditor_with_weights_and_seed_confirms(shop: Path) -> None:

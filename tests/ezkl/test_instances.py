@@ -50,7 +50,7 @@ def test_program_is_bound_even_beside_the_commitment(commitment: Commitment, mon
 
 def test_context_has_a_limit(commitment: Commitment) -> None:
     assert len(statement_digest(commitment, bytes(MAX_CONTEXT_BYTES))) == 32
-    with pytest.raises(InvalidInputError, match="65537 bytes is over the limit of 65536"):
+    with pytest.raises(InvalidInputError, match="65,537 bytes is over the limit of 65,536"):
         statement_digest(commitment, bytes(MAX_CONTEXT_BYTES + 1))
 
 

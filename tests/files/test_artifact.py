@@ -60,7 +60,7 @@ def test_other_bytes_are_refused(data: bytes) -> None:
             wrap("test", 4, b"payload"),
             "a newer version of zkinfer: it has file version 4, and this zkinfer reads version 3",
         ),
-        (wrap("test", 3, bytes(LIMIT + 1)), "declares 1001 bytes"),
+        (wrap("test", 3, bytes(LIMIT + 1)), "declares 1,001 bytes"),
         (FILE[:-1] + b"D", "checksum"),
     ],
 )
@@ -71,7 +71,7 @@ def test_message_says_what_is_wrong(data: bytes, message: str) -> None:
 
 def test_length_is_bounded_before_it_is_believed() -> None:
     header = struct.pack("<8s4sIQ", b"zkinfer\0", b"test", 3, 2**63)
-    with pytest.raises(ArtifactError, match="at most 1000"):
+    with pytest.raises(ArtifactError, match="at most 1,000"):
         unwrap(header + bytes(32), "test", 3, max_bytes=LIMIT)
 
 

@@ -99,7 +99,7 @@ def test_digest_follows_its_description(commitment: Commitment) -> None:
 
 
 def test_context_of_a_statement_has_a_limit(commitment: Commitment) -> None:
-    with pytest.raises(InvalidInputError, match="65537 bytes is over the limit of 65536"):
+    with pytest.raises(InvalidInputError, match="65,537 bytes is over the limit of 65,536"):
         statement_of(commitment, context=bytes(MAX_CONTEXT_BYTES + 1))
 
 

@@ -245,7 +245,7 @@ def test_a_line_that_is_too_long_is_a_dead_letter(tmp_path: Path, monkeypatch: p
     with closing(Inputs([path], ONE_INPUT)) as inputs:
         _, reasons, _ = quantize_items(inputs.read(0, 4)[0], mlp().program, saturate=False)
     assert set(reasons) == {1, 3}
-    assert "more than 4096 bytes" in reasons[1]
+    assert "more than 4,096 bytes" in reasons[1]
     with closing(Inputs([path], ONE_INPUT)) as inputs:
         assert values(inputs, 2, 3) == [[[1, 0, 1]]]
 

@@ -103,7 +103,7 @@ def test_a_short_manifest_cannot_claim_any_number_of_hidden_items(tmp_path: Path
         msgspec.structs.replace(last, first=last.stop + n * size, stop=last.stop + (n + 1) * size) for n in range(2)
     ]
     job.forge(batches=(*job.manifest.batches, *longer), batch_size=size, items=ITEMS + 2 * size)
-    with pytest.raises(MalformedProofError, match="at most 16777216 items"):
+    with pytest.raises(MalformedProofError, match="at most 16,777,216 items"):
         job.verify()
 
 
@@ -124,7 +124,7 @@ def test_a_hidden_job_is_checked_by_its_proofs_before_its_items_are_counted(
         job.verify()
     batches[-1] = msgspec.structs.replace(batches[-1], stop=ITEMS + 4 * size + 1)
     job.forge(batches=tuple(batches), batch_size=2 * size, items=ITEMS + 4 * size + 1)
-    with pytest.raises(MalformedProofError, match="at most 4096 items are checked"):
+    with pytest.raises(MalformedProofError, match="at most 4,096 items are checked"):
         job.verify()
 
 
@@ -177,7 +177,7 @@ class TestTheCallersWordCounts:
 
     def test_runs_of_another_size(self, job: ProvenJob) -> None:
         job.forge(circuit_batch=2)
-        with pytest.raises(StatementError, match="runs 1 items at a time, the job says otherwise"):
+        with pytest.raises(StatementError, match="runs 1 item at a time, the job says otherwise"):
             job.verify()
 
     def test_no_inputs(self, job: ProvenJob) -> None:

@@ -179,8 +179,8 @@ def test_claims_of_shapes_that_this_program_cannot_give(claims: list[Any], messa
     ("hidden", "message"),
     [
         ([None] * 2, "speaks of 2 inputs"),
-        ([PrivateTensor((2, 3), ROOT)], "'x', in 1 runs"),
-        ([PrivateTensor((3,), ROOT)], "'x', in 1 runs"),
+        ([PrivateTensor((2, 3), ROOT)], "'x', in 1 run"),
+        ([PrivateTensor((3,), ROOT)], "'x', in 1 run"),
     ],
 )
 def test_hidden_inputs_that_this_program_has_not(hidden: list[Any], message: str) -> None:

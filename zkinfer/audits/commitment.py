@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from zkinfer.arguments import as_path
 from zkinfer.backend import find_backend
 from zkinfer.circuit.bounds import check_bounds
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError, CommitmentMismatchError, InvalidInputError, ResourceError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.key_folder import require_seed
@@ -83,15 +84,15 @@ def audit_weights(
     needed, allowed = backend.audit_bytes(commitment), AUDIT_BYTES + AUDIT_BYTES_PER_WEIGHT * count
     if needed > (allowed if max_bytes is None else max_bytes):
         raise ResourceError(
-            f"with the sizes in this commitment, making it again takes about {needed} bytes of disk and memory: pass "
-            f"max_bytes={needed} (--max-bytes) if you want that"
+            f"with the sizes in this commitment, making it again takes about {counted(needed, 'byte')} of disk and "
+            f"memory: pass max_bytes={needed} (--max-bytes) if you want that"
         )
     if not backend.commits_to(commitment, weights, seed, None if srs_path is None else as_path("srs_path", srs_path)):
         raise CommitmentMismatchError("the commitment is to other weights, or was made with another seed")
     return Audit(
         commitment.fingerprint,
         (
-            f"{count} weights and the seed give exactly the published commitment",
+            f"{count:,} weights and the seed give exactly the published commitment",
             "every published bound and table domain holds for these weights",
         ),
     )

@@ -28,6 +28,7 @@ from zkinfer.audits.sampling import (
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import as_array, as_arrays, as_batch, dequantize, quantize
 from zkinfer.circuit.samples import chunks, count_runs, elements_per_run
+from zkinfer.counts import counted
 from zkinfer.errors import InputRangeError, InvalidInputError, NotFiniteError, ShapeError, VerificationError
 from zkinfer.progress import progress
 from zkinfer.typing import Array, FloatArray, IntArray
@@ -111,14 +112,15 @@ class AuditReport:
         if self.differences:
             first = self.differences[0]
             raise VerificationError(
-                f"{len(self.differences)} of {self.rerun} inferences that were run again differ from the log; the "
+                f"{len(self.differences):,} of {counted(self.rerun, 'inference')} that were run again differ from "
+                "the log; the "
                 f"first is inference {first.inference}, where output {first.output!r} at {list(first.index)} is "
                 f"{first.expected!r} and was logged as {first.logged!r}"
             )
 
     def table(self, limit: int = 20) -> Table:
         """The differences, for a terminal; at most `limit` of them."""
-        table = Table(title=f"{len(self.differences)} of {self.rerun} inferences differ from the log")
+        table = Table(title=f"{len(self.differences):,} of {counted(self.rerun, 'inference')} differ from the log")
         for column in ("inference", "output", "index", "the circuit gives", "the log says"):
             table.add_column(column, justify="left" if column == "output" else "right", overflow="fold")
         for difference in self.differences[:limit]:
@@ -181,7 +183,9 @@ def audit(
     if sample is None:
         sample = sample_size(runs, rate, confidence)
     if not 1 <= sample <= runs:
-        raise InvalidInputError(f"the log holds {runs} inferences: a sample has from 1 to {runs} of them, not {sample}")
+        raise InvalidInputError(
+            f"the log holds {counted(runs, 'inference')}: a sample has from 1 to {runs:,} of them, not {sample}"
+        )
     seed = secrets.token_bytes(SEED_BYTES) if seed is None else seed
 
     drawn = draw(seed, runs, sample)
@@ -277,7 +281,8 @@ def _read_outputs(program: Program, batch: int, samples: int, outputs: Any) -> l
         shape = (samples, *tensor.shape[1:]) if by_sample else (count_runs(samples, batch), *tensor.shape)
         if array.shape != shape:
             raise ShapeError(
-                f"output {tensor.label!r} of {samples} samples has the shape {shape}, the log's has {array.shape}"
+                f"output {tensor.label!r} of {counted(samples, 'sample')} has the shape {shape}, the log's has "
+                f"{array.shape}"
             )
         logs.append(_LoggedOutput(tensor, array, by_sample, samples))
     return logs

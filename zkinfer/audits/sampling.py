@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.typing import IntArray
 
@@ -164,4 +165,6 @@ def _check_size(items: int, size: int) -> None:
     if not 1 <= items <= MAX_ITEMS:
         raise InvalidInputError(f"from 1 to 2^48 items can be sampled, not {items}")
     if not 0 <= size <= items:
-        raise InvalidInputError(f"{size} of {items} items cannot be: at least 0, and not more than there are")
+        raise InvalidInputError(
+            f"{size:,} of {counted(items, 'item')} cannot be: at least 0, and not more than there are"
+        )

@@ -19,6 +19,7 @@ from blake3 import blake3
 from zkinfer.circuit.program import Node, Program, Tensor
 from zkinfer.circuit.table import Entries, Table
 from zkinfer.circuit.validate import validate
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, ZkinferError
 
 DIGEST_CONTEXT = "zkinfer 2026 program digest v1"
@@ -95,7 +96,7 @@ def decode_program(data: bytes) -> Program:
         ArtifactError: not the canonical encoding of a well-formed program.
     """
     if len(data) > MAX_PROGRAM_BYTES:
-        raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_PROGRAM_BYTES}")
+        raise ArtifactError(f"a program of {counted(len(data), 'byte')} is over the limit of {MAX_PROGRAM_BYTES:,}")
     program = _decode(data)
     validate(program)
     if encode_program(program) != data:
@@ -120,7 +121,7 @@ def pack_program(program: Program) -> bytes:
     packed_tables = tuple(map(_with_differences, program.tables))
     data = encode_program(msgspec.structs.replace(program, tables=packed_tables))
     if len(data) > MAX_UNPACKED_BYTES:
-        raise ArtifactError(f"a program of {len(data)} bytes is over the limit of {MAX_UNPACKED_BYTES}")
+        raise ArtifactError(f"a program of {counted(len(data), 'byte')} is over the limit of {MAX_UNPACKED_BYTES:,}")
     packed = zlib.compress(data, 9)
     return packed if len(data) <= _most_inflated(packed) else zlib.compress(data, 0)
 
@@ -137,7 +138,7 @@ def unpack_program(data: bytes) -> Program:
     except zlib.error as error:
         raise ArtifactError(f"not a packed program: {error}") from None
     if len(inflated) > most:
-        raise ArtifactError(f"a packed program of {len(data)} bytes that inflates to more than {most}")
+        raise ArtifactError(f"a packed program of {counted(len(data), 'byte')} that inflates to more than {most:,}")
     if not inflator.eof or inflator.unused_data:
         raise ArtifactError("not a packed program: its compressed bytes are cut off, or others follow")
     program = _unpacked(inflated)
@@ -192,7 +193,7 @@ def _parts(data: bytes) -> _Parts:
 def _check_entries(tables: Sequence[Table]) -> None:
     entries = sum(len(table.values) for table in tables)
     if entries > MAX_PACKED_ENTRIES:
-        raise ArtifactError(f"tables of {entries} entries are over the limit of {MAX_PACKED_ENTRIES} of a program")
+        raise ArtifactError(f"tables of {entries:,} entries are over the limit of {MAX_PACKED_ENTRIES:,} of a program")
 
 
 def _with_differences(table: Table) -> Table:

@@ -56,6 +56,6 @@ def outside_error(x: Array, table: Table, shift: int) -> BoundsError:
     first = tuple(int(k) for k in np.argwhere(outside)[0])
     return BoundsError(
         f"table {table.name!r} covers indices {table.lo} to {table.hi} after a shift by {shift}; "
-        f"{int(outside.sum())} of {x.size} elements are outside, the first at position {first}: {int(x[first])}. "
-        "Build the table for the bounds of what is looked up, or clamp first"
+        f"{int(outside.sum()):,} of {x.size:,} elements are outside, the first at position {first}: "
+        f"{int(x[first])}. Build the table for the bounds of what is looked up, or clamp first"
     )

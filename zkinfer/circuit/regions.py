@@ -256,7 +256,7 @@ def unroll(program: Program) -> Program:
         return program
     count = len(program.nodes) + sum(4 * len(region.values) * region.steps for region in regions)
     if count > MAX_UNROLLED_NODES:
-        raise ResourceError(f"recurrences unrolled to {count} nodes are over the limit of {MAX_UNROLLED_NODES}")
+        raise ResourceError(f"recurrences unrolled to {count:,} nodes are over the limit of {MAX_UNROLLED_NODES:,}")
     return _Unrolling(program, regions).run()
 
 

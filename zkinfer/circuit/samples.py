@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from zkinfer.circuit.program import Program
+from zkinfer.counts import counted
 from zkinfer.errors import ShapeError
 from zkinfer.typing import Array
 
@@ -76,7 +77,7 @@ def as_runs(array: Array, shape: tuple[int, ...], batch: int, where: str) -> Arr
         raise ShapeError(f"{where} holds no samples")
     if len(array) % count:
         raise ShapeError(
-            f"{where} takes a multiple of {count} samples, the batch of the circuit; got {len(array)}: "
+            f"{where} takes a multiple of {counted(count, 'sample')}, the batch of the circuit; got {len(array):,}: "
             "split or pad the data, or compile with another batch"
         )
     return array.reshape(len(array) // count, *shape)

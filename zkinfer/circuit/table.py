@@ -10,6 +10,7 @@ from typing import overload
 import msgspec
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
@@ -84,7 +85,10 @@ class Table(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         if not 0 < len(self.values) <= MAX_TABLE_ENTRIES:
-            raise BoundsError(f"table {self.name!r} has {len(self.values)} entries; from 1 to {MAX_TABLE_ENTRIES} fit")
+            raise BoundsError(
+                f"table {self.name!r} has {counted(len(self.values), 'entry', 'entries')}; from 1 to "
+                f"{MAX_TABLE_ENTRIES:,} fit"
+            )
         if not isinstance(self.values, Entries):
             try:
                 entries = Entries(np.array(self.values, dtype=np.int64))

@@ -74,7 +74,7 @@ def _check_tensor(tensor: Tensor) -> None:
     if len(tensor.shape) > MAX_DIMENSIONS or any(n < 1 for n in tensor.shape):
         raise ArtifactError(f"{tensor.label}: shape {tensor.shape} is not one of a tensor")
     if tensor.size > MAX_TENSOR_ELEMENTS:
-        raise ArtifactError(f"{tensor.label}: {tensor.size} elements are more than {MAX_TENSOR_ELEMENTS}")
+        raise ArtifactError(f"{tensor.label}: {tensor.size:,} elements are more than {MAX_TENSOR_ELEMENTS:,}")
     if not -MAX_MAGNITUDE < tensor.lo <= tensor.hi < MAX_MAGNITUDE:
         raise ArtifactError(f"{tensor.label}: bounds {tensor.lo} to {tensor.hi} are not an interval")
     if abs(tensor.frac_bits) > MAX_FRAC_BITS:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from zkinfer.circuit.qformat import as_array
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, InvalidInputError
 from zkinfer.files.location import Location
 from zkinfer.files.npy import MAGIC, open_member, parse_npy
@@ -46,7 +47,9 @@ def read_arrays(source: str | os.PathLike[str]) -> Array | Mapping[str, Array]:
 
 def _parse_json(data: bytes, path: Location) -> Array | dict[str, Array]:
     if len(data) > MAX_JSON_BYTES:
-        raise InvalidInputError(f"{path}: {len(data)} bytes of JSON, of which at most {MAX_JSON_BYTES} are read")
+        raise InvalidInputError(
+            f"{path}: {counted(len(data), 'byte')} of JSON, of which at most {MAX_JSON_BYTES:,} are read"
+        )
     try:
         found = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -65,8 +68,8 @@ def _parse_npz(data: bytes, path: Location) -> dict[str, Array]:
             members = archive.infolist()
             if len(members) > MAX_ARRAYS or sum(m.file_size for m in members) > MAX_ARRAY_BYTES:
                 raise InvalidInputError(
-                    f"{path}: {len(members)} arrays of {sum(m.file_size for m in members)} bytes; at most {MAX_ARRAYS} "
-                    f"of {MAX_ARRAY_BYTES} bytes together are read"
+                    f"{path}: {len(members)} arrays of {counted(sum(m.file_size for m in members), 'byte')}; at most "
+                    f"{MAX_ARRAYS:,} of {counted(MAX_ARRAY_BYTES, 'byte')} together are read"
                 )
             return {m.filename.removesuffix(".npy"): _member(archive, m, f"{path}, {m.filename}") for m in members}
     except (InvalidInputError, MemoryError):
@@ -118,7 +121,7 @@ def read_bytes(option: str, text: str, *, max_bytes: int) -> bytes:
     else:
         data = text.encode()
     if len(data) > max_bytes:
-        raise InvalidInputError(f"{option} holds {len(data)} bytes; at most {max_bytes} are accepted")
+        raise InvalidInputError(f"{option} holds {counted(len(data), 'byte')}; at most {max_bytes:,} are accepted")
     return data
 
 
@@ -139,5 +142,5 @@ def read_seed(text: str) -> bytes:
     """
     seed = read_bytes("--seed", text, max_bytes=SEED_BYTES)
     if len(seed) != SEED_BYTES:
-        raise InvalidInputError(f"--seed holds {len(seed)} bytes and takes {SEED_BYTES}; give @file or hex:")
+        raise InvalidInputError(f"--seed holds {counted(len(seed), 'byte')} and takes {SEED_BYTES}; give @file or hex:")
     return seed

@@ -14,6 +14,7 @@ from zkinfer.cli.console import facts, guarded, out, print_table, show_failure
 from zkinfer.cli.failures import failure
 from zkinfer.cli.parameters import file_argument
 from zkinfer.cli.results import ExitCode
+from zkinfer.counts import counted
 from zkinfer.errors import VerificationError
 from zkinfer.files.location import Location
 from zkinfer.files.npy import map_npy
@@ -56,7 +57,7 @@ def audit(
     )
     rows = [
         ("circuit", report.circuit_digest),
-        ("in the log", f"{report.logged} inferences"),
+        ("in the log", f"{counted(report.logged, 'inference')}"),
         ("run again", f"{report.rerun}, of which {report.rerun - len(report.differences)} agree bit for bit"),
         ("seed of the sample", report.seed.hex()),
         (f"if {percent(report.rate)} are wrong", f"missed with probability {report.miss_probability:.3g}"),

@@ -7,6 +7,7 @@ import typer
 
 from zkinfer.cli.arrays import read_bytes
 from zkinfer.cli.parameters import file_argument, file_option
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
 from zkinfer.jobs.job import ExecutorName
@@ -76,7 +77,9 @@ def read_digest(option: str, text: str) -> bytes:
     """
     digest = read_bytes(option, f"hex:{text}", max_bytes=DIGEST_BYTES)
     if len(digest) != DIGEST_BYTES:
-        raise InvalidInputError(f"{option} holds {len(digest)} bytes and takes {DIGEST_BYTES}, in hexadecimal")
+        raise InvalidInputError(
+            f"{option} holds {counted(len(digest), 'byte')} and takes {DIGEST_BYTES}, in hexadecimal"
+        )
     return digest
 
 

@@ -8,6 +8,7 @@ import typer
 from zkinfer.cli import results
 from zkinfer.cli.app import app
 from zkinfer.cli.console import facts, guarded, out
+from zkinfer.counts import counted
 from zkinfer.progress import activity
 
 
@@ -28,8 +29,12 @@ def security(
     parameters = choice.parameters
     code = parameters.code
     rows = [
-        ("matrix", f"{choice.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
-        ("codeword", f"{code.length} symbols, rate {code.dimension / code.length:.3f}"),
+        (
+            "matrix",
+            f"{counted(choice.rows, 'row')} of {counted(code.columns, 'column')} and "
+            f"{counted(code.blinding, 'random symbol')}",
+        ),
+        ("codeword", f"{counted(code.length, 'symbol')}, rate {code.dimension / code.length:.3f}"),
         ("queries", str(parameters.queries)),
         ("opening", f"{choice.proof_bytes / 1e6:.2f} MB"),
     ]

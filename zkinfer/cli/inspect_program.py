@@ -13,6 +13,7 @@ from zkinfer.circuit.qformat import frac_bits_of
 from zkinfer.circuit.steps import Step
 from zkinfer.circuit.table import Table
 from zkinfer.cli.failures import printable
+from zkinfer.counts import counted
 
 Rows = list[tuple[str, str]]
 
@@ -127,7 +128,7 @@ def _moved_text(source: int, steps: tuple[Step, ...], everything: bool) -> str:
 def _table_text(table: Table, everything: bool) -> str:
     name = table.name if everything else table.name[:MAX_TEXT]
     count = len(table.values)
-    head = f"{count} entries from {table.lo} to {table.hi}, which its author calls {name!r}: "
+    head = f"{counted(count, 'entry', 'entries')} from {table.lo} to {table.hi}, which its author calls {name!r}: "
     if everything or count <= MAX_ENTRIES:
         return head + " ".join(map(str, table.values))
     half = MAX_ENTRIES // 2

@@ -28,6 +28,7 @@ from zkinfer.compiler.calibration.stress import TYPICAL_LIMIT, Bench, worst_of
 from zkinfer.compiler.calibration.tune import Tuning
 from zkinfer.compiler.lowering.result import Layer, Lowered, Saturation
 from zkinfer.compiler.onnx.published import PublicConstant, public_constants
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, BoundsError, InvalidInputError, ShapeError, WrongKindError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, Buffer
@@ -313,7 +314,9 @@ class Circuit(File):
         found = _decoder.decode(payload)
         program = decode_program(bytes(found.program))
         if len(found.weights) != len(program.weights):
-            raise ArtifactError(f"the program has {len(program.weights)} weights, the file {len(found.weights)}")
+            raise ArtifactError(
+                f"the program has {counted(len(program.weights), 'weight')}, the file {len(found.weights):,}"
+            )
         weights = tuple(_read_weight(d, t) for d, t in zip(found.weights, program.weights, strict=True))
         if any(not 0 <= layer.value < program.num_values for layer in found.layers):
             raise ArtifactError("a layer names a value that the program does not have")
@@ -392,8 +395,9 @@ class Circuit(File):
         nodes = self.program.nodes
         return (
             f"Circuit({self.digest[:16]}, inputs {[t.shape for t in self.program.inputs]}, "
-            f"outputs {[t.shape for t in self.program.output_tensors]}, {sum(w.size for w in self.weights)} weights, "
-            f"{len(nodes)} nodes, {sum(n.out.size for n in nodes if isinstance(n, Lookup))} elements looked up)"
+            f"outputs {[t.shape for t in self.program.output_tensors]}, "
+            f"{counted(sum(w.size for w in self.weights), 'weight')}, {counted(len(nodes), 'node')}, "
+            f"{counted(sum(n.out.size for n in nodes if isinstance(n, Lookup)), 'element')} looked up)"
         )
 
 
@@ -405,7 +409,9 @@ def _bytes_head(length: int) -> bytes:
     for code, width in ((0xC4, 1), (0xC5, 2), (0xC6, 4)):
         if length < 1 << (8 * width):
             return bytes([code]) + length.to_bytes(width, "big")
-    raise InvalidInputError(f"a tensor or model of {length} bytes is larger than any that a circuit's file holds")
+    raise InvalidInputError(
+        f"a tensor or model of {counted(length, 'byte')} is larger than any that a circuit's file holds"
+    )
 
 
 def _array_head(length: int) -> bytes:
@@ -423,7 +429,7 @@ def _read_weight(data: memoryview, tensor: Tensor) -> Array:
     dtype = np.dtype(_storage_type(tensor))
     zeros = len(data) - tensor.size * dtype.itemsize
     if not 0 <= zeros < dtype.itemsize or any(data[:zeros]):
-        raise ArtifactError(f"weight {tensor.label!r}: {len(data)} bytes for {tensor.size} {dtype.name}")
+        raise ArtifactError(f"weight {tensor.label!r}: {counted(len(data), 'byte')} for {tensor.size:,} {dtype.name}")
     array = np.require(np.frombuffer(data[zeros:], dtype=dtype), requirements="A").reshape(tensor.shape)
     array.setflags(write=False)
     return array
@@ -433,4 +439,4 @@ def _described_table(program: Program, node: Node) -> str:
     if not isinstance(node, Lookup):
         return ""
     table = program.tables[node.table]
-    return f"{table.name}, {len(table.values)} entries, shift {node.shift}"
+    return f"{table.name}, {counted(len(table.values), 'entry', 'entries')}, shift {node.shift}"

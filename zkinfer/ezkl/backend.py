@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zkinfer.backend import Backend, Check, Estimate, KeyDescription, Limits, ProofSize
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ShapeError, VerifierNotInstalledError
 from zkinfer.extras import requiring
 from zkinfer.ezkl.verifying_key import DEFAULT_PROOFS, EzklVerifyingKey
@@ -128,7 +129,7 @@ class EzklBackend(Backend["EzklKeys"]):
             ("reference string", f"2^{key.srs.logrows} rows, {kind}"),
             ("its BLAKE3 digest", key.srs.digest.hex()),
             ("weight points", str(len(key.weight_points))),
-            ("weights hidden for", f"{key.salt_count - 1} proofs" if key.salt_count else NO_SALT),
+            ("weights hidden for", f"{counted(key.salt_count - 1, 'proof')}" if key.salt_count else NO_SALT),
             ("verifying key", f"{len(key.verifying_key):,} bytes"),
             ("verifier", f"{len(key.artifact):,} bytes"),
         )

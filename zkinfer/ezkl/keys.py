@@ -151,7 +151,7 @@ def _weight_array(data: bytes, shape: tuple[int, ...]) -> IntArray:
     try:
         return array.reshape(shape)
     except ValueError:
-        raise ArtifactError(f"{SECRET_FILE}: {array.size} weights do not fill a tensor of shape {shape}") from None
+        raise ArtifactError(f"{SECRET_FILE}: {array.size:,} weights do not fill a tensor of shape {shape}") from None
 
 
 def write_keys(folder: Path, commitment: Commitment, weights: Sequence[IntArray], seed: bytes) -> None:

@@ -44,7 +44,7 @@ class SaltedVector:
     def __post_init__(self) -> None:
         if self.salt >= capacity(self.logrows):
             raise ResourceError(
-                f"{self.salt} elements of salt do not fit a column of 2**{self.logrows} rows; ask for fewer proofs"
+                f"{self.salt:,} elements of salt do not fit a column of 2**{self.logrows} rows; ask for fewer proofs"
             )
 
     @property

@@ -74,8 +74,8 @@ def minimum_logrows(program: Program, salt: int) -> int:
     logrows = max(MIN_LOGROWS, (needed - 1).bit_length())
     if logrows > MAX_LOGROWS:
         raise ResourceError(
-            f"{needed} rows need k = {logrows}, over the limit of {MAX_LOGROWS}; compile with fewer table entries "
-            "or a smaller batch"
+            f"{needed:,} rows need k = {logrows}, over the limit of {MAX_LOGROWS}; compile with fewer table "
+            "entries or a smaller batch"
         )
     return logrows
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2_GENERATOR, GENERATOR, SCALAR_MODULUS, G1Point, scale_g2
 from zkinfer.ezkl.verifier.kzg import coordinate_bytes, g2_bytes, srs_bytes
@@ -59,8 +60,8 @@ def identify(path: Path, *, logrows: int, test_only: bool = False) -> Srs:
         raise ArtifactError(f"cannot read the structured reference string {path}: {error.strerror}") from error
     if found != logrows or size != srs_bytes(logrows):
         raise ArtifactError(
-            f"{path} is not a structured reference string for k = {logrows}: it says k = {found} and has {size} bytes, "
-            f"{srs_bytes(logrows)} are needed; take the ceremony's file for this k"
+            f"{path} is not a structured reference string for k = {logrows}: it says k = {found} and has "
+            f"{counted(size, 'byte')}, {srs_bytes(logrows)} are needed; take the ceremony's file for this k"
         )
     return Srs(logrows, hasher.digest(), test_only or tail == g2_bytes(scale_g2(_test_tau())))
 

@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, WrongKindError
 from zkinfer.files.kinds import KINDS
 from zkinfer.files.location import Location
@@ -100,10 +101,12 @@ def opened(data: bytes, kind: str, version: int, *, max_bytes: int) -> memoryvie
         )
     length = _HEADER.unpack_from(data)[-1]
     if length > max_bytes:
-        raise ArtifactError(f"the file declares {length} bytes; at most {max_bytes} are accepted")
+        raise ArtifactError(f"the file declares {counted(length, 'byte')}; at most {max_bytes:,} are accepted")
     payload = memoryview(data)[HEADER_BYTES:]
     if len(payload) != length:
-        raise ArtifactError(f"the file should hold {length} bytes and holds {len(payload)}: truncated or extended")
+        raise ArtifactError(
+            f"the file should hold {counted(length, 'byte')} and holds {len(payload):,}: truncated or extended"
+        )
     if data[_HEADER.size : HEADER_BYTES] != _checksum(data[: _HEADER.size], [payload]):
         raise ArtifactError("the file's checksum does not match: it was damaged or edited")
     return payload

@@ -6,6 +6,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import msgspec
 
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, MalformedProofError, UnreadableProofError, WrongKindError, ZkinferError
 from zkinfer.files.artifact import (
     HEADER_BYTES,
@@ -117,7 +118,9 @@ class File:
             return source
         if isinstance(source, (bytes, bytearray, memoryview)):
             if max_bytes is not None and len(source) > max_bytes + HEADER_BYTES:
-                raise cls.UNREADABLE(f"{cls.KIND.name}: {len(source)} bytes, where at most {max_bytes} are accepted")
+                raise cls.UNREADABLE(
+                    f"{cls.KIND.name}: {counted(len(source), 'byte')}, where at most {max_bytes:,} are accepted"
+                )
             return (decode or cls.from_bytes)(bytes(source))
         if isinstance(source, (str, os.PathLike)):
             return cls._loaded(source, max_bytes, decode) if decode else cls.load(source, max_bytes=max_bytes)

@@ -1,6 +1,7 @@
 """The native backend's part of a commitment: a commitment to the matrix of weights, and the sizes of its opening."""
 
 from zkinfer.circuit.program import Program
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import VerifyingKey
 from zkinfer.protocol.field.encoding import EXT_BYTES, decode_ext
@@ -68,8 +69,8 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         """
         if self.openings <= self.proofs:
             raise ArtifactError(
-                f"{self.blinding} random symbols a row in each copy hide the weights for {self.openings:,} "
-                f"{'proof' if self.openings == 1 else 'proofs'}, but not for one about the weights as well"
+                f"{self.blinding:,} random symbols a row in each copy hide the weights for "
+                f"{counted(self.openings, 'proof')}, but not for one about the weights as well"
             )
 
     @property
@@ -110,8 +111,8 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         weights = pcs.MatrixCommitment(self.root, self.rows, self.masks)
         if self.proofs < 1 or self.proofs > self.openings:
             raise ArtifactError(
-                f"{opening.code.blinding} random symbols a row do not hide the weights for {self.proofs} proofs of "
-                f"{opening.queries} columns"
+                f"{opening.code.blinding:,} random symbols a row do not hide the weights for "
+                f"{counted(self.proofs, 'proof')} of {counted(opening.queries, 'column')}"
             )
         try:
             check_program(program)
@@ -119,7 +120,9 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
             raise ArtifactError(str(error)) from None
         needed = weight_rows(program, self.log_columns) + self.veil_rows
         if weights.rows != needed:
-            raise ArtifactError(f"a matrix of {weights.rows} rows, where the program's weights fill {needed}")
+            raise ArtifactError(
+                f"a matrix of {counted(weights.rows, 'row')}, where the program's weights fill {needed:,}"
+            )
 
     @property
     def veil_rows(self) -> int:
@@ -128,7 +131,7 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
 
     def _check_copies(self) -> None:
         if not 0 <= self.log_copies <= MAX_LOG_COPIES or not 0 <= self.link_nonce < 1 << 64:
-            raise ArtifactError(f"a matrix is committed in 1 to {1 << MAX_LOG_COPIES} copies")
+            raise ArtifactError(f"a matrix is committed in 1 to {counted(1 << MAX_LOG_COPIES, 'copy', 'copies')}")
         if len(self.link) != (EXT_BYTES if self.log_copies else 0) or (self.link_nonce and not self.log_copies):
             raise ArtifactError("several copies have a link, and one copy has none")
         if self.log_copies and self.log_columns < MIN_LOG_COLUMNS:

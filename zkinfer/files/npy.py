@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.reading import open_regular, reason
 from zkinfer.typing import Array
@@ -67,7 +68,7 @@ def read_header(stream: IO[bytes], where: str) -> NpyHeader:
     prefix = start[len(MAGIC) + 2 :] + stream.read(width - 2)
     length = int.from_bytes(prefix, "little")
     if length > MAX_HEADER_BYTES:
-        raise InvalidInputError(f"{where}: the header of this array takes {length} bytes, more than any")
+        raise InvalidInputError(f"{where}: the header of this array takes {counted(length, 'byte')}, more than any")
     try:
         shape, fortran, dtype = parse(io.BytesIO(prefix + stream.read(length)))
     except Exception as error:  # the header is a Python literal, and ways to get it wrong are many
@@ -89,7 +90,8 @@ def check_length(header: NpyHeader, size: int, where: str) -> None:
     """
     if header.nbytes != size - header.offset:
         raise InvalidInputError(
-            f"{where}: the header declares shape {header.shape} of {header.dtype}, which takes {header.nbytes} bytes, "
+            f"{where}: the header declares shape {header.shape} of {header.dtype}, which takes "
+            f"{counted(header.nbytes, 'byte')}, "
             f"but {size - header.offset} follow: the file is cut off or was edited, or is still being written"
         )
 
@@ -138,5 +140,7 @@ def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: str) -
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & 1:
         raise InvalidInputError(f"{where}: compressed in another way than NumPy does, or encrypted")
     if member.file_size > MAX_INFLATION * member.compress_size + MAX_HEADER_BYTES:
-        raise InvalidInputError(f"{where}: {member.compress_size} bytes cannot hold an array of {member.file_size}")
+        raise InvalidInputError(
+            f"{where}: {counted(member.compress_size, 'byte')} cannot hold an array of {member.file_size:,}"
+        )
     return archive.open(member)

@@ -11,6 +11,7 @@ import numpy as np
 
 from zkinfer import registry
 from zkinfer.circuit.program import MAX_MAGNITUDE
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, MalformedProofError
 from zkinfer.files.commitment import fingerprint_of
 from zkinfer.files.file import File
@@ -63,9 +64,11 @@ class OutputTensor(msgspec.Struct, frozen=True, array_like=True, tag="public", f
         """
         size = math.prod(self.shape)
         if size > MAX_CLAIMED:
-            raise MalformedProofError(f"proof: an output of {size} numbers; at most {MAX_CLAIMED} can be claimed")
+            raise MalformedProofError(
+                f"proof: an output of {counted(size, 'number')}; at most {MAX_CLAIMED:,} can be claimed"
+            )
         if not 1 <= self.width <= MAX_WIDTH or len(self.values) != packed_bytes(size, self.width) or not self.values:
-            raise MalformedProofError(f"proof: {len(self.values)} bytes hold no claimed output of shape {self.shape}")
+            raise MalformedProofError(f"proof: {len(self.values):,} bytes hold no claimed output of shape {self.shape}")
         least, largest = packed_extremes(self.values, size, self.width)
         if not -MAX_MAGNITUDE < self.lo <= self.lo + largest < MAX_MAGNITUDE:
             raise MalformedProofError("proof: a claimed output is larger than any value of a program")
@@ -111,8 +114,8 @@ def check_claimed(numbers: int) -> None:
     """Raises InvalidInputError where public outputs have more numbers together than a file may claim."""
     if numbers > MAX_CLAIMED:
         raise InvalidInputError(
-            f"outputs of {numbers} numbers; at most {MAX_CLAIMED} can be claimed: prove fewer samples at a time, or "
-            "hide the outputs"
+            f"outputs of {counted(numbers, 'number')}; at most {MAX_CLAIMED:,} can be claimed: prove fewer samples "
+            "at a time, or hide the outputs"
         )
 
 
@@ -199,7 +202,9 @@ class Proof(File):
             _check_shape(tensor)
         numbers = sum(math.prod(tensor.shape) for tensor in tensors if isinstance(tensor, OutputTensor))
         if numbers > MAX_CLAIMED:
-            raise MalformedProofError(f"proof: outputs of {numbers} numbers; at most {MAX_CLAIMED} can be claimed")
+            raise MalformedProofError(
+                f"proof: outputs of {counted(numbers, 'number')}; at most {MAX_CLAIMED:,} can be claimed"
+            )
         for tensor in tensors:
             if isinstance(tensor, OutputTensor):
                 _check_output(tensor)
@@ -234,6 +239,5 @@ class Proof(File):
         return card("Proof, not checked yet", rows, ["verify(proof, commitment, inputs) says what it shows."])
 
     def __repr__(self) -> str:
-        return (
-            f"Proof(backend={self.backend!r}, {len(self.data)} bytes, outputs {[t.shape for t in self.output_tensors]})"
-        )
+        shapes = [tensor.shape for tensor in self.output_tensors]
+        return f"Proof(backend={self.backend!r}, {counted(len(self.data), 'byte')}, outputs {shapes})"

@@ -113,7 +113,7 @@ def read_start(path: str | os.PathLike[str], count: int) -> tuple[bytes, int]:
 
 def _bounded(place: Location, size: int, max_bytes: int) -> int:
     if size > max_bytes:
-        raise ArtifactError(f"{place} is larger than the {max_bytes} bytes that are accepted here: it has {size}")
+        raise ArtifactError(f"{place} is larger than the {max_bytes:,} bytes that are accepted here: it has {size:,}")
     return size
 
 

@@ -7,6 +7,7 @@ anyone for the new one; docs/protocol/transcript-and-commitment.md, section 7, s
 
 import msgspec
 
+from zkinfer.counts import counted
 from zkinfer.errors import CommitmentMismatchError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.file import File
@@ -67,7 +68,7 @@ class Rotation(File, msgspec.Struct, frozen=True, array_like=True, forbid_unknow
             raise MalformedProofError("rotation: it opens a copy that no commitment has")
 
     def __repr__(self) -> str:
-        return f"Rotation(from {self.old_digest.hex()[:16]}, {len(self.data)} bytes)"
+        return f"Rotation(from {self.old_digest.hex()[:16]}, {counted(len(self.data), 'byte')})"
 
 
 def renewed(old: Commitment, root: bytes, link: bytes = b"", link_nonce: int = 0) -> Commitment:

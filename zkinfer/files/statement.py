@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.commitment import Commitment
 from zkinfer.typing import IntArray
@@ -38,7 +39,9 @@ def check_context(context: bytes) -> None:
             f'a context is bytes, such as b"request 1" or text.encode(), got {type(context).__name__}'
         )
     if len(context) > MAX_CONTEXT_BYTES:
-        raise InvalidInputError(f"a context of {len(context)} bytes is over the limit of {MAX_CONTEXT_BYTES}")
+        raise InvalidInputError(
+            f"a context of {counted(len(context), 'byte')} is over the limit of {MAX_CONTEXT_BYTES:,}"
+        )
 
 
 def ranges_statement(commitment: Commitment) -> bytes:

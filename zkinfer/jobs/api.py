@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from zkinfer.arguments import as_path
 from zkinfer.audits.sampling import check_rate
 from zkinfer.circuit.samples import batch_of
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, WrongKeyError
 from zkinfer.files.artifact import writing
 from zkinfer.jobs.executors import BatchExecutor, InlineExecutor, ProcessExecutor
@@ -205,7 +206,9 @@ def _choose_sample(
         files = tuple(InputFile.of(path) for path in paths)
         with closing(Inputs(paths, ItemShapes(keys.program))) as opened:
             if opened.length != state.job.items:
-                raise InvalidInputError(f"there are {opened.length} inputs; the job has {state.job.items} items")
+                raise InvalidInputError(
+                    f"there are {opened.length:,} inputs; the job has {counted(state.job.items, 'item')}"
+                )
         state.relocate(files)
     if rate is None:
         rate = sample.rate if challenge is None else policy.rate

@@ -21,6 +21,7 @@ from blake3 import blake3
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.circuit.samples import batch_of, count_runs, stacked_shape
+from zkinfer.counts import counted
 from zkinfer.errors import (
     ArtifactError,
     InvalidInputError,
@@ -82,7 +83,9 @@ class BatchChecker:
             raise StatementError(one_line(error)) from None
         if self._inputs is not None and self._inputs.length != self._job.items:
             self._inputs.close()
-            raise StatementError(f"there are {self._inputs.length} inputs; the job has {self._job.items} items")
+            raise StatementError(
+                f"there are {self._inputs.length:,} inputs; the job has {counted(self._job.items, 'item')}"
+            )
         self._outputs = [] if self._job.private_outputs else open_outputs(self._folder, program, self._job.items)
 
     def close(self) -> None:
@@ -221,7 +224,9 @@ def check_proof(
         min_bits=min_bits,
     )
     if items is not None and result.runs != count_runs(items, batch):
-        raise InvalidProofError(f"the proof is of {result.runs} runs of the circuit: not as many as its items fill")
+        raise InvalidProofError(
+            f"the proof is of {counted(result.runs, 'run')} of the circuit: not as many as its items fill"
+        )
     tensors = [tensor for tensor in proof.output_tensors if isinstance(tensor, OutputTensor)]
     if len(tensors) != (0 if job.private_outputs else len(program.outputs)):
         raise InvalidProofError("the proof hides outputs that the job shows, or shows some that it hides")
@@ -245,7 +250,9 @@ def open_outputs(folder: Path, program: Program, items: int) -> list[FloatArray]
     for name, tensor in zip(output_names(len(program.outputs)), program.output_tensors, strict=True):
         array = map_rows(folder / name, item_shape(tensor, batch_of(program)))
         if len(array) != items:
-            raise MalformedProofError(f"{folder / name} holds the outputs of {len(array)} items, and not of {items}")
+            raise MalformedProofError(
+                f"{folder / name} holds the outputs of {counted(len(array), 'item')}, and not of {items:,}"
+            )
         opened.append(array)
     return opened
 

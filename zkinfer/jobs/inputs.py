@@ -23,6 +23,7 @@ from typing import IO, Any, Protocol, TypeAlias
 import msgspec
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, MissingDependencyError, ShapeError, ZkinferError
 from zkinfer.extras import install
 from zkinfer.files.artifact import one_line
@@ -186,7 +187,7 @@ class _Arrays:
                     f"{stream.where}: items of shape {stream.shape}; input {label!r} takes {shapes.of[label]}"
                 )
             if stream.length != self.length:
-                raise ShapeError(f"{stream.where}: {stream.length} items, another array has {self.length}")
+                raise ShapeError(f"{stream.where}: {counted(stream.length, 'item')}, another array has {self.length:,}")
 
     def read(self, count: int) -> Block:
         return [stream.read(count) for stream in self._streams]
@@ -257,7 +258,7 @@ def _decoded(line: bytes) -> Any:
         NoItemError: it is too long or nested too deep, or no JSON.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise NoItemError(f"a line of more than {MAX_LINE_BYTES} bytes is not an item")
+        raise NoItemError(f"a line of more than {counted(MAX_LINE_BYTES, 'byte')} is not an item")
     if _depth(line) > MAX_DEPTH:
         raise NoItemError(f"lists within lists, more than {MAX_DEPTH} deep, are not an item")
     try:
@@ -296,7 +297,9 @@ class _Parquet:
         except Exception as error:  # damaged files raise errors of many kinds
             raise InvalidInputError(f"{path}: not a readable Parquet file: {one_line(error)}") from None
         if not 0 <= self.length <= MAX_ROWS_PER_BYTE * size:
-            raise InvalidInputError(f"{path}: {size} bytes cannot hold the {self.length} rows that it claims")
+            raise InvalidInputError(
+                f"{path}: {counted(size, 'byte')} cannot hold the {counted(self.length, 'row')} that it claims"
+            )
         found = shapes.find(present)
         columns = [name for name in found if name is not None]
         if len(columns) < len(found):

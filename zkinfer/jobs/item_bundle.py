@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from zkinfer.arguments import as_path
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError
 from zkinfer.files.artifact import building_folder, one_line
 from zkinfer.files.commitment import Commitment
@@ -224,7 +225,9 @@ def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, satur
     try:
         with closing(Inputs([path], ItemShapes(program))) as inputs:
             if inputs.length != 1:
-                raise StatementError(f"{path} holds {inputs.length} items; hand in item {found.item.index} alone")
+                raise StatementError(
+                    f"{path} holds {counted(inputs.length, 'item')}; hand in item {found.item.index} alone"
+                )
             arrays, dead, clipped = read_items(inputs, 0, 1, program, saturate)
     except InvalidInputError as error:
         raise StatementError(one_line(error)) from None
@@ -239,5 +242,7 @@ def _check_own(path: PathLike, found: ItemReceipt, commitment: Commitment, satur
 def _map_inputs(path: Path, shape: tuple[int, ...]) -> FloatArray:
     array = map_rows(path, shape)
     if array.nbytes > MAX_INPUT_BYTES:
-        raise MalformedProofError(f"{path} holds {array.nbytes} bytes; at most {MAX_INPUT_BYTES} are accepted")
+        raise MalformedProofError(
+            f"{path} holds {counted(array.nbytes, 'byte')}; at most {MAX_INPUT_BYTES:,} are accepted"
+        )
     return array

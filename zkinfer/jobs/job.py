@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from zkinfer.audits.sampling import check_confidence, check_rate
 from zkinfer.backend import find_backend
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.files import stores
 from zkinfer.files.location import Location
@@ -145,16 +146,20 @@ def check_options(options: Options, backend: str, circuit_batch: int) -> None:
     check_context(options.context)
     size = options.batch_size
     if size is not None and not 1 <= size <= MAX_BATCH_ITEMS:
-        raise InvalidInputError(f"a batch has from 1 to {MAX_BATCH_ITEMS} items, not {size}")
+        raise InvalidInputError(f"a batch has from 1 to {counted(MAX_BATCH_ITEMS, 'item')}, not {size:,}")
     if size is not None and size % circuit_batch:
         raise InvalidInputError(f"the circuit was compiled for batches of {circuit_batch}: take a multiple, not {size}")
     limits = find_backend(backend).limits
     if size is not None and limits.runs is not None and size > limits.runs * circuit_batch:
         most = limits.runs * circuit_batch
-        raise InvalidInputError(f"a proof of the {backend} backend covers at most {most} items, not {size}")
+        raise InvalidInputError(
+            f"a proof of the {backend} backend covers at most {counted(most, 'item')}, not {size:,}"
+        )
     if size is not None and options.private_inputs and size > MAX_UNSTATED_RUNS * circuit_batch:
         most = MAX_UNSTATED_RUNS * circuit_batch
-        raise InvalidInputError(f"a proof that hides its inputs is checked for at most {most} items, not {size}")
+        raise InvalidInputError(
+            f"a proof that hides its inputs is checked for at most {counted(most, 'item')}, not {size:,}"
+        )
     if not limits.hides_values and (options.private_inputs or options.private_outputs):
         raise InvalidInputError(f"the {backend} backend hides neither inputs nor outputs")
     if not 1 <= options.workers <= 4096 or (options.executor == "inline" and options.workers != 1):

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedProofError
 from zkinfer.files import kinds
 from zkinfer.files.file import File
@@ -231,7 +232,7 @@ def _check(manifest: Manifest) -> None:
         _require(batch.stop - batch.first <= manifest.batch_size, f"batch {number} is larger than any batch of the job")
         _check_batch(number, batch, manifest)
         position = batch.stop
-    _require(position == manifest.items, f"its batches hold {position} of its {manifest.items} items")
+    _require(position == manifest.items, f"its batches hold {position} of its {counted(manifest.items, 'item')}")
     dead = [index for batch in manifest.batches for index in batch.dead]
     _require(
         dead == [letter.index for letter in manifest.dead_letters], "its dead letters are not those of its batches"
@@ -264,7 +265,10 @@ def _check_sample(manifest: Manifest, sample: Sample) -> None:
     proofs = sum(bool(batch.proof) for batch in manifest.batches)
     _require(not manifest.private_inputs and not manifest.private_outputs, "a sampled job hides no inputs or outputs")
     _require(len(sample.head) == DIGEST_BYTES, f"a digest has {DIGEST_BYTES} bytes each")
-    _require(1 <= sample.size <= candidates, f"a sample of {sample.size} batches, where {candidates} can be picked")
+    _require(
+        1 <= sample.size <= candidates,
+        f"a sample of {counted(sample.size, 'batch', 'batches')}, where {candidates} can be picked",
+    )
     _require(len(sample.openings) == proofs, "not every batch of the sample is proven and opened")
     committed = Sample(sample.size, sample.head)
     _require(bool(sample.challenge) or sample == committed, "batches of the sample are opened without a challenge")

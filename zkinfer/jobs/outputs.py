@@ -12,6 +12,7 @@ import numpy as np
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.qformat import dequantize
 from zkinfer.circuit.samples import batch_of
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedProofError
 from zkinfer.files.artifact import writing
 from zkinfer.files.budget import sync_folder
@@ -36,7 +37,9 @@ def claimed_outputs(proof: Proof, items: int) -> list[IntArray]:
         return []
     arrays = [tensor.integers() for tensor in tensors]
     if any(len(array) < items for array in arrays):
-        raise MalformedProofError(f"proof: of {items} items it claims outputs of {[len(array) for array in arrays]}")
+        raise MalformedProofError(
+            f"proof: of {counted(items, 'item')} it claims outputs of {[len(array) for array in arrays]}"
+        )
     return [array[:items] for array in arrays]
 
 

@@ -11,6 +11,7 @@ import os
 from zkinfer.backend import find_backend
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.samples import batch_of, elements_per_run
+from zkinfer.counts import counted
 from zkinfer.errors import BudgetError
 from zkinfer.memory_limits import memory_limit
 
@@ -57,7 +58,8 @@ class Sizing:
         needed = -(-items // self.largest)
         if needed > proofs:
             raise BudgetError(
-                f"{items} items in batches of {self.largest} take {needed} proofs, and these keys can make {proofs} "
+                f"{counted(items, 'item')} in batches of {self.largest:,} take {counted(needed, 'proof')}, and these "
+                f"keys can make {proofs:,} "
                 "more: make keys for more proofs (zkinfer setup --proofs), rotate them, or choose larger batches"
             )
         affordable = max(1, int(proofs / (1 + SPARE)))

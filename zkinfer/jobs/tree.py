@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedProofError
 
 NODE_KEY = b"zkinfer 2026 receipt node v1".ljust(32, b"\0")
@@ -59,5 +60,7 @@ def follow_path(leaf: bytes, index: int, leaves: int, siblings: bytes) -> bytes:
             node = hash_node(sibling, node) if position & 1 else hash_node(node, sibling)
         position, count = position // 2, (count + 1) // 2
     if used != len(siblings):
-        raise MalformedProofError(f"a path of {used} bytes leads from leaf {index} of {leaves}, not {len(siblings)}")
+        raise MalformedProofError(
+            f"a path of {counted(used, 'byte')} leads from leaf {index} of {leaves:,}, not {len(siblings):,}"
+        )
     return node

@@ -19,6 +19,7 @@ from zkinfer.arguments import as_path
 from zkinfer.audits.sampling import check_confidence
 from zkinfer.circuit.qformat import as_arrays
 from zkinfer.circuit.samples import batch_of
+from zkinfer.counts import counted
 from zkinfer.errors import (
     CommitmentMismatchError,
     InvalidInputError,
@@ -270,13 +271,15 @@ def _check_extent(manifest: Manifest) -> None:
     """
     if manifest.private_inputs and manifest.private_outputs:
         if manifest.items > MAX_HIDDEN_ITEMS:
-            raise MalformedProofError(f"a job that hides inputs and outputs has at most {MAX_HIDDEN_ITEMS} items")
+            raise MalformedProofError(
+                f"a job that hides inputs and outputs has at most {counted(MAX_HIDDEN_ITEMS, 'item')}"
+            )
         most = MAX_UNSTATED_RUNS * manifest.circuit_batch
         for batch in manifest.batches:
             if batch.stop - batch.first > most:
                 raise MalformedProofError(
                     f"items {batch.first} to {batch.stop - 1} are in one proof; of one that hides everything, at most "
-                    f"{most} items are checked"
+                    f"{most:,} items are checked"
                 )
     if manifest.sample is None and manifest.unproven:
         first = manifest.unproven[0]
@@ -375,7 +378,9 @@ def check_manifest(manifest: Manifest, commitment: Commitment, hidden: bool, con
     if manifest.saturate != saturate:
         raise StatementError(f"the job {'clips' if manifest.saturate else 'does not clip'} inputs out of range")
     if manifest.circuit_batch != batch_of(commitment.program):
-        raise StatementError(f"the circuit runs {batch_of(commitment.program)} items at a time, the job says otherwise")
+        raise StatementError(
+            f"the circuit runs {counted(batch_of(commitment.program), 'item')} at a time, the job says otherwise"
+        )
     if manifest.private_inputs and not hidden:
         raise StatementError("the job hides its inputs, so that none can be held against it: hand in none")
     if hidden and not manifest.private_inputs:

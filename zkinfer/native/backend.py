@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from zkinfer.backend import PROOF_SIZES, Backend, Check, Estimate, KeyDescription, ProofSize
 from zkinfer.circuit.program import Program
+from zkinfer.counts import counted
 from zkinfer.extras import requiring
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import DEFAULT_PROOFS, NativeVerifyingKey
@@ -137,17 +138,17 @@ class NativeBackend(Backend["NativeKeys"]):
         code = key.opening.code
         rows = (
             ("root of the weights", key.root.hex()),
-            ("matrix", f"{key.rows} rows of {code.columns} columns and {code.blinding} random symbols"),
-            ("copies", f"{1 << key.log_copies:,}, each for {_openings(key.openings_a_copy)}"),
-            ("codeword", f"{code.length:,} symbols, of which each proof shows {key.queries} columns"),
+            (
+                "matrix",
+                f"{counted(key.rows, 'row')} of {counted(code.columns, 'column')} and "
+                f"{counted(code.blinding, 'random symbol')}",
+            ),
+            ("copies", f"{1 << key.log_copies:,}, each for {counted(key.openings_a_copy, 'opening')}"),
+            ("codeword", f"{code.length:,} symbols, of which each proof shows {counted(key.queries, 'column')}"),
             ("weights hidden for", f"{key.proofs:,} proofs"),
             ("weights within bounds", "verify checks a proof in this file" if commitment.range_proof else "not shown"),
         )
         return KeyDescription(rows, "a Merkle root of salted columns of random symbols")
-
-
-def _openings(count: int) -> str:
-    return "1 opening" if count == 1 else f"{count:,} openings"
 
 
 BACKEND = NativeBackend()

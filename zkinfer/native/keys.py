@@ -18,6 +18,7 @@ import numpy as np
 
 from zkinfer.backend import Keys, ProofSize
 from zkinfer.circuit.program import Program
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, WrongKeyError
 from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import wrap, write_atomically
@@ -232,7 +233,8 @@ def _load_matrix(folder: Path, commitment: Commitment) -> StoredMatrix:
         raise WrongKeyError(f"{folder / MATRIX_FOLDER} belongs to other keys than {COMMITMENT_FILE}")
     if matrix.counter.total != key.proofs:
         raise WrongKeyError(
-            f"{folder / MATRIX_FOLDER} is for {matrix.counter.total} proofs, {COMMITMENT_FILE} for {key.proofs}"
+            f"{folder / MATRIX_FOLDER} is for {counted(matrix.counter.total, 'proof')}, {COMMITMENT_FILE} for "
+            f"{key.proofs:,}"
         )
     return matrix
 
@@ -244,7 +246,7 @@ def _require_weights_file(folder: Path, program: Program, widths: Sequence[int])
     except OSError as error:
         raise ArtifactError(f"the key folder lacks {WEIGHTS_FILE}: {error.strerror}") from None
     if size != expected:
-        raise ArtifactError(f"{folder / WEIGHTS_FILE} holds {size} bytes instead of {expected}")
+        raise ArtifactError(f"{folder / WEIGHTS_FILE} holds {counted(size, 'byte')} instead of {expected:,}")
 
 
 def _read_weights(path: Path) -> memoryview:

@@ -18,6 +18,7 @@ from zkinfer.circuit.bounds import check_bounds
 from zkinfer.circuit.encoding import program_digest
 from zkinfer.circuit.program import Program
 from zkinfer.circuit.validate import validate
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ProvingError, ResourceError
 from zkinfer.files.artifact import building_folder, writing
 from zkinfer.files.commitment import Commitment
@@ -211,8 +212,8 @@ def announcement(program: Program, sizes: KeySizes) -> str:
     if sizes.copies == 1 or seconds < ANNOUNCED_SECONDS:
         return "making keys"
     return (
-        f"making keys for {sizes.proofs:,} proofs: {sizes.copies} copies of the weights, about {duration(seconds)}; "
-        "fewer proofs take less (proofs=...)"
+        f"making keys for {sizes.proofs:,} proofs: {counted(sizes.copies, 'copy', 'copies')} of the weights, about "
+        f"{duration(seconds)}; fewer proofs take less (proofs=...)"
     )
 
 

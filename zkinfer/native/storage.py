@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError, InvalidInputError, ResourceError, VerificationError, WrongKeyError
 from zkinfer.files import budget
 from zkinfer.files.artifact import building_folder
@@ -335,7 +336,9 @@ def _budget(code: Code, queries: int, copies: int, reserved: int, proofs: int | 
     openings = copies * (code.blinding // queries) - reserved
     proofs = openings if proofs is None else proofs
     if not 1 <= queries <= code.blinding or reserved > code.blinding // queries or not 1 <= proofs <= openings:
-        raise InvalidInputError(f"{code.blinding} random symbols a row do not hide openings of {queries} columns")
+        raise InvalidInputError(
+            f"{code.blinding:,} random symbols a row do not hide openings of {counted(queries, 'column')}"
+        )
     return proofs
 
 
@@ -502,7 +505,7 @@ def _let_go(array: Any) -> None:
 def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Any:
     expected = max(math.prod(shape) * dtype.itemsize, 1)
     if path.stat().st_size != expected:
-        raise ValueError(f"{path.name} has {path.stat().st_size} bytes instead of {expected}")
+        raise ValueError(f"{path.name} has {counted(path.stat().st_size, 'byte')} instead of {expected:,}")
     return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
 

@@ -24,6 +24,7 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, InvalidProofError, MalformedProofError, ProvingError
 from zkinfer.protocol.field.encoding import BASE_BYTES, EXT_BYTES, decode_array, decode_ext, encode_array, encode_ext
 from zkinfer.protocol.field.scalar import (
@@ -160,7 +161,7 @@ class PadConstraints:
             InvalidProofError: a constraint does not hold; the message names the first.
         """
         if len(contents) != len(self.variables):
-            raise InvalidInputError(f"there are {len(self.variables)} variables, not {len(contents)}")
+            raise InvalidInputError(f"there are {counted(len(self.variables), 'variable')}, not {len(contents):,}")
         for index, variable in enumerate(self.variables):
             if variable is not None and contents[index] != ext_mul(contents[variable[0]], contents[variable[1]]):
                 a, b = variable
@@ -209,7 +210,7 @@ class Writer:
             raise InvalidInputError(NO_WITNESS)
         piece = make()
         if len(piece) != count:
-            raise InvalidInputError(f"the protocol sends {count} bytes here, not {len(piece)}")
+            raise InvalidInputError(f"the protocol sends {counted(count, 'byte')} here, not {len(piece):,}")
         self._parts.append(piece)
         return piece
 
@@ -251,7 +252,7 @@ class Reader:
 
     def finish(self) -> None:
         if self._offset != len(self._data):
-            raise MalformedProofError(f"{len(self._data) - self._offset} bytes follow the end of the {self._name}")
+            raise MalformedProofError(f"{len(self._data) - self._offset:,} bytes follow the end of the {self._name}")
 
 
 class ZeroWire:
@@ -423,7 +424,7 @@ class ProverChannel(Channel):
             raise InvalidInputError(NO_WITNESS)
         values = list(make())
         if len(values) != count:
-            raise InvalidInputError(f"the protocol sends {count} elements here, not {len(values)}")
+            raise InvalidInputError(f"the protocol sends {counted(count, 'element')} here, not {len(values):,}")
         if self._padded:
             pads = self._pads[self._sent : self._sent + count]
             if len(pads) < count:

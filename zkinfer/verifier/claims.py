@@ -14,6 +14,7 @@ import numpy.typing as npt
 from zkinfer.circuit.program import Program, Tensor
 from zkinfer.circuit.qformat import as_array, dequantize, named, one_each, quantize, saturated
 from zkinfer.circuit.samples import as_runs, batch_of, stacked_shape
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, MalformedProofError, StatementError, UnusableStatementError
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof
 from zkinfer.files.statement import MAX_RUNS, MAX_UNSTATED_RUNS, Shown
@@ -51,13 +52,16 @@ def claimed_runs(proof: Proof, program: Program) -> int:
     first = proof.output_tensors[0].shape[:1] or (0,)
     runs = first[0] // stacked_shape(outputs[0].shape, batch, 1)[0]
     if not 1 <= runs <= MAX_RUNS:
-        raise MalformedProofError(f"the proof claims outputs of {runs} runs; from 1 to {MAX_RUNS} are possible")
+        raise MalformedProofError(
+            f"the proof claims outputs of {counted(runs, 'run')}; from 1 to {MAX_RUNS:,} are possible"
+        )
     tensors = (*(program.inputs if proof.private_inputs else ()), *outputs)
     for claim, tensor in zip((*proof.private_inputs, *proof.output_tensors), tensors, strict=True):
         shape = stacked_shape(tensor.shape, batch, runs)
         if claim is not None and claim.shape != shape:
             raise MalformedProofError(
-                f"the proof claims a tensor of shape {claim.shape} where {tensor.label!r}, in {runs} runs, has {shape}"
+                f"the proof claims a tensor of shape {claim.shape} where {tensor.label!r}, in "
+                f"{counted(runs, 'run')}, has {shape}"
             )
     return runs
 
@@ -78,7 +82,8 @@ def check_runs(proof: Proof, runs: int, outputs: Values, max_runs: int | None) -
     limit = max_runs if max_runs is not None else MAX_RUNS if stated else MAX_UNSTATED_RUNS
     if runs > limit:
         raise UnusableStatementError(
-            f"the proof claims {runs} runs of the circuit, and at most {limit} are checked here, since each takes time "
+            f"the proof claims {counted(runs, 'run')} of the circuit, and at most {limit:,} are checked here, since "
+            "each takes time "
             f"and the prover alone has chosen their number; if you want that many, pass max_runs={runs} (--max-runs)"
         )
 
@@ -188,7 +193,7 @@ def compare_outputs(
             index = tuple(int(i) for i in np.argwhere(stacked)[0])
             raise StatementError(
                 f"output {tensor.label!r} at index {index}: stated {float(stated[differs][0])!r}, but the proof is for "
-                f"{float(expected[differs][0])!r} ({int(differs.sum())} of {differs.size} values differ)"
+                f"{float(expected[differs][0])!r} ({int(differs.sum()):,} of {counted(differs.size, 'value')} differ)"
                 f"{_advice(stated, expected) if decimals is None else ''}"
             )
 
@@ -258,11 +263,7 @@ def _shaped(array: Array, tensor: Tensor, program: Program, runs: int, where: st
         raise UnusableStatementError(str(error)) from None
     if len(shaped) != runs:
         raise StatementError(
-            f"{where} has shape {array.shape}, for {_runs(len(shaped))} of the circuit; the proof is of {_runs(runs)}: "
-            "hand in what it was made for, no more and no less"
+            f"{where} has shape {array.shape}, for {counted(len(shaped), 'run')} of the circuit; the proof is of "
+            f"{counted(runs, 'run')}: hand in what it was made for, no more and no less"
         )
     return shaped
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count} runs"

@@ -8,6 +8,7 @@ within limits before anything is allocated for them.
 import math
 from collections.abc import Mapping
 
+from zkinfer.counts import counted
 from zkinfer.errors import CompileError, InvalidInputError, MalformedCommitmentError, MalformedProofError, ProvingError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -99,7 +100,9 @@ def _verify_copy(
     copies = key.copies
     weights = copies.matrix(proof.place)
     if 0 < len(proof.weights) < weights.rows:
-        raise MalformedProofError(f"an opening shows columns of {weights.rows} elements, and has fewer bytes")
+        raise MalformedProofError(
+            f"an opening shows columns of {counted(weights.rows, 'element')}, and has fewer bytes"
+        )
     link = copies.link() if proof.weights else None
     return verify_run(plan, publics, statement, weights, key.opening, proof, OWN_BITS, link)
 

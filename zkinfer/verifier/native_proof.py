@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from zkinfer.backend import Guarantee
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -52,6 +53,6 @@ class NativeCheck:
             raise MalformedProofError(f"no proof of this statement has this form: {ALTERED} ({error})") from error
         hiding = (
             f"the weights and all values between inputs and outputs; from everyone who cannot break BLAKE3, in the "
-            f"{self.commitment.key_as(NativeVerifyingKey).proofs} proofs that the commitment is made for"
+            f"{counted(self.commitment.key_as(NativeVerifyingKey).proofs, 'proof')} that the commitment is made for"
         )
         return Guarantee(bits, SECURITY, hiding)

@@ -1,5 +1,6 @@
 """Checking a rotation of the native backend: one step from a commitment to the next."""
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
@@ -30,7 +31,9 @@ def check_rotation(old: Commitment, rotation: Rotation) -> Commitment:
     new.check()
     old_key, new_key = (commitment.key_as(NativeVerifyingKey) for commitment in (old, new))
     if len(rotation.data) < old_key.rows:  # before anything is drawn, which takes memory in proportion to the rows
-        raise MalformedProofError(f"an opening shows columns of {old_key.rows} elements, and has fewer bytes")
+        raise MalformedProofError(
+            f"an opening shows columns of {counted(old_key.rows, 'element')}, and has fewer bytes"
+        )
     context = rotation_context(old, new, rotation.places)
     try:
         keys_and_places = zip((old_key, new_key), rotation.places, strict=True)

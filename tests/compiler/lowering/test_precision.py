@@ -130,7 +130,7 @@ class TestPrecision:
             ({"weight_bits": 25}, "weight_bits is a whole number from 2 to 24"),
             ({"max_table_entries": 0}, "max_table_entries is a whole number"),
             ({"ranges": "99.5%"}, "ranges is one of full, mse, 99%, 99.9%, 99.99%, got '99.5%'"),
-            ({"activation_bits": 16}, "need tables of 32768 entries or more: raise max_table_entries from 2032"),
+            ({"activation_bits": 16}, "need tables of 32,768 entries or more: raise max_table_entries from 2032"),
         ],
     )
     def test_fields_out_of_range_are_refused(self, fields: dict[str, Any], message: str) -> None:

@@ -83,7 +83,7 @@ def test_many_tensors_of_one_file_are_as_large_as_many(tmp_path: Path, monkeypat
     assert len(read_model(path).graph.initializer) == 101
     monkeypatch.setattr(read, "MAX_MODEL_BYTES", 100 * 24)
     monkeypatch.setattr(read, "read_bounded", lambda path, **_: Path(path).read_bytes())
-    with pytest.raises(InvalidInputError, match="more than 2400 bytes"):
+    with pytest.raises(InvalidInputError, match="more than 2,400 bytes"):
         read_model(path)
 
 

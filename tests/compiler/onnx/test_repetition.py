@@ -56,7 +56,7 @@ def test_constants_that_grow_with_every_step() -> None:
         names=["c", "y"],
         outputs=["y"],
     )
-    with pytest.raises(CompileError, match="more than 4194304 elements of constants in a step"):
+    with pytest.raises(CompileError, match="more than 4,194,304 elements of constants in a step"):
         load_model(model, batch=1)
 
 

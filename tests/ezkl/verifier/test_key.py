@@ -43,7 +43,7 @@ def test_other_ezkl_is_refused(dense: Any) -> None:
         (b'{"run_args": {"logrows": "9"}}', "not those of ezkl"),
         (b'{"x":' + b"[" * 1_000_000, "nested too deeply"),
         (b'{"x":' + b'{"y":' * 40, "nested too deeply"),
-        (b" " * ((1 << 20) + 1), "settings of 1048577 bytes"),
+        (b" " * ((1 << 20) + 1), "settings of 1,048,577 bytes"),
     ],
     ids=lambda value: value[:12] if isinstance(value, bytes) else None,
 )

@@ -7,6 +7,7 @@ import numpy as np
 
 from zkinfer.circuit.steps.base import Move, ReindexingStep
 from zkinfer.circuit.steps.index_map import MAX_RANK, MAX_TENSOR_ELEMENTS, Shape, evaluate
+from zkinfer.counts import counted
 from zkinfer.errors import ShapeError
 from zkinfer.typing import Array
 
@@ -24,7 +25,7 @@ def moves(steps: Sequence[ReindexingStep], shape: Shape) -> list[Move]:
         if len(shape) > MAX_RANK:
             raise ShapeError(f"the steps give a tensor of more than {MAX_RANK} axes")
         if math.prod(shape) > MAX_TENSOR_ELEMENTS:
-            raise ShapeError(f"the steps give a tensor of more than {MAX_TENSOR_ELEMENTS} elements")
+            raise ShapeError(f"the steps give a tensor of more than {counted(MAX_TENSOR_ELEMENTS, 'element')}")
     return found
 
 

@@ -27,6 +27,7 @@ from zkinfer.compiler.approx.domain import Domain
 from zkinfer.compiler.approx.expressions import MAX_BITS, Enclosure, Function, Variable, lift
 from zkinfer.compiler.approx.intervals import IntervalArray
 from zkinfer.compiler.approx.multiprecision import BigInterval
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError, InvalidInputError
 from zkinfer.typing import BoolArray, FloatArray, IntArray
 
@@ -149,8 +150,8 @@ def _check_arguments(
         raise InvalidInputError(f"a table needs out_lo <= out_hi, got {out_lo} and {out_hi}")
     if index_hi - index_lo + 1 > MAX_TABLE_ENTRIES:
         raise BoundsError(
-            f"indices {index_lo} to {index_hi} are {index_hi - index_lo + 1} entries; a table holds "
-            f"{MAX_TABLE_ENTRIES}: use a larger shift"
+            f"indices {index_lo} to {index_hi} are {counted(index_hi - index_lo + 1, 'entry', 'entries')}; a table "
+            f"holds {MAX_TABLE_ENTRIES}: use a larger shift"
         )
     if max(abs(index_lo), abs(index_hi)) > MAX_INDEX:
         raise InvalidInputError(f"indices are at most {MAX_INDEX} in absolute value, got {index_lo} to {index_hi}")

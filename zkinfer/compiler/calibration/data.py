@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from zkinfer.circuit.qformat import NamedColumns, as_array, as_arrays, is_table
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.typing import Array
 
@@ -53,7 +54,8 @@ def loaded(loader: Iterable[Any], inputs: int | None, shapes: Sequence[Sequence[
         size += sum(array.nbytes for array in batch.values())
         if size > MAX_LOADED_BYTES:
             raise InvalidInputError(
-                f"the batches hold more than {MAX_LOADED_BYTES} bytes; hand in some of them: a few hundred samples do"
+                f"the batches hold more than {counted(MAX_LOADED_BYTES, 'byte')}; hand in some of them: a few "
+                "hundred samples do"
             )
     if not batches:
         raise InvalidInputError("there are no batches: an iterator gives them once; hand in a new one")
@@ -155,4 +157,4 @@ def _require_columns(table: NamedColumns, columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in set(column_names(table))]
     if missing:
         shown = ", ".join(repr(name) for name in missing[:5])
-        raise InvalidInputError(f"the table lacks {len(missing)} of {len(columns)} columns: {shown}")
+        raise InvalidInputError(f"the table lacks {len(missing)} of {counted(len(columns), 'column')}: {shown}")

@@ -115,7 +115,7 @@ def check_samples(array: Array, value: onnx_ir.Value) -> Array:
     if is_float(value) and not np.isfinite(converted).all():
         bad = np.argwhere(~np.isfinite(converted))
         raise NotFiniteError(
-            f"{where} holds {len(bad)} values that are NaN or infinite as {dtype.name}, the first at index "
+            f"{where} holds {len(bad):,} values that are NaN or infinite as {dtype.name}, the first at index "
             f"{tuple(int(i) for i in bad[0])}; remove or replace them"
         )
     return converted

@@ -34,6 +34,7 @@ from zkinfer.compiler.calibration.metrics import (
     top_classes,
 )
 from zkinfer.compiler.lowering.result import Layer, Lowered
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.execution.executor import Executor
 from zkinfer.progress import progress
@@ -134,7 +135,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def _title(self) -> str:
-        return f"Fixed point against float, {self.samples} samples"
+        return f"Fixed point against float, {counted(self.samples, 'sample')}"
 
     def answers(self) -> list[str]:
         """The figures about the model's answers, one phrase each, and where inference on this processor is wrong."""

@@ -29,6 +29,7 @@ from zkinfer.compiler.calibration.target import Judge
 from zkinfer.compiler.lowering.cost import UNIT, CostFunction, ProgramCost, program_cost
 from zkinfer.compiler.lowering.precision import MIN_BITS, MIN_TABLE_ENTRIES, Precision
 from zkinfer.compiler.lowering.result import Lowered
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError, CompileError, ToleranceError
 from zkinfer.terminal import LongName
 
@@ -242,7 +243,8 @@ def not_reached(judge: Judge, figures: Sequence[float], precision: Precision) ->
     target = ", ".join(str(requirement) for requirement in judge.requirements)
     return ToleranceError(
         f"the target {target} is not reached: with {precision.activation_bits} activation bits, "
-        f"{precision.weight_bits} weight bits and tables of {precision.max_table_entries} entries it is "
+        f"{precision.weight_bits} weight bits and tables of "
+        f"{counted(precision.max_table_entries, 'entry', 'entries')} it is "
         f"{judge.described(figures)}, on {judge.samples} held-out samples. Ask for less, hand in more calibration "
         "data, or allow more with precision"
     )

@@ -20,6 +20,7 @@ from zkinfer.compiler.lowering.affine import AffineMap
 from zkinfer.compiler.lowering.emitter import Emitter, broadcast_steps
 from zkinfer.compiler.lowering.linear import add_all, add_weight
 from zkinfer.compiler.lowering.tables import entries, integer_table
+from zkinfer.counts import counted
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
@@ -239,8 +240,8 @@ def apply_each(
     numbers = np.unique(choice)
     if len(numbers) > MAX_FUNCTIONS:
         raise UnsupportedOperatorError(
-            f"{b.name!r} holds {len(numbers)} numbers, each of which needs tables of its own; up to {MAX_FUNCTIONS} "
-            "are supported"
+            f"{b.name!r} holds {counted(len(numbers), 'number')}, each of which needs tables of its own; up to "
+            f"{MAX_FUNCTIONS} are supported"
         )
     flat, places = reshape(g, a, (choice.size,)), [np.flatnonzero(choice == n) for n in numbers]
     parts = [

@@ -30,6 +30,7 @@ from zkinfer.compiler.lowering.emitter import Emitter, sampled_range
 from zkinfer.compiler.lowering.precision import HEADROOM, HEADROOM_BITS, MAX_FRAC_BITS, Format, Range
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.compiler.lowering.truth import times_truth
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError, CompileError
 
 ROOM = 2.0
@@ -212,7 +213,8 @@ def clamped(g: Emitter, value: ProgramValue, limits: Interval) -> ProgramValue:
     bounds = (value.tensor.lo, value.tensor.hi)
     if entries(bounds, 0) > g.precision.max_table_entries:
         raise BoundsError(
-            f"{g.label}: a maximum of values from {lo} to {hi} needs tables of {entries(bounds, 0)} entries; compile "
+            f"{g.label}: a maximum of values from {lo} to {hi} needs tables of "
+            f"{counted(entries(bounds, 0), 'entry', 'entries')}; compile "
             "with more max_table_entries or fewer activation_bits"
         )
     table = integer_table("clamp", bounds, lambda i: np.clip(i, lo, hi))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from zkinfer.circuit.bounds import round_outward
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 
 MIN_BITS, MAX_BITS = 2, 24
@@ -95,8 +96,8 @@ class Precision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         least = 1 << (self.activation_bits - 1)
         if self.max_table_entries < least:
             raise InvalidInputError(
-                f"{self.activation_bits} activation bits need tables of {least} entries or more: raise "
-                f"max_table_entries from {self.max_table_entries}, or lower activation_bits"
+                f"{self.activation_bits} activation bits need tables of {counted(least, 'entry', 'entries')} or "
+                f"more: raise max_table_entries from {self.max_table_entries}, or lower activation_bits"
             )
 
     def activation_bits_of(self, name: str) -> int:

@@ -24,6 +24,7 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.maxima import ranked
 from zkinfer.compiler.lowering.tables import entries, integer_table
 from zkinfer.compiler.lowering.truth import integral_value
+from zkinfer.counts import counted
 from zkinfer.errors import UnsupportedOperatorError
 
 MAX_ROW = 256
@@ -233,7 +234,8 @@ def top(g: Emitter, x: Activation, axis: int, k: int, *, largest: bool) -> tuple
     bounds = (position.tensor.lo, position.tensor.hi)
     if entries(bounds, 0) > g.precision.max_table_entries:
         raise UnsupportedOperatorError(
-            f"axis {axis} has {n} elements; sorting so many needs tables of {entries(bounds, 0)} entries. Compile with "
+            f"axis {axis} has {counted(n, 'element')}; sorting so many needs tables of "
+            f"{counted(entries(bounds, 0), 'entry', 'entries')}. Compile with "
             f"max_table_entries={entries(bounds, 0)}, or return all scores and choose outside the circuit"
         )
     # Exactly one element has each rank, which interval analysis of the sum does not see.

@@ -16,6 +16,7 @@ from zkinfer.compiler.approx.forms import form_of
 from zkinfer.compiler.approx.functions import Function, clip
 from zkinfer.compiler.lowering.builder import Builder, ProgramValue, Summand, exponent, is_dyadic
 from zkinfer.compiler.lowering.precision import HEADROOM, Format, Precision, Range
+from zkinfer.counts import counted
 from zkinfer.errors import BoundsError
 from zkinfer.typing import IntArray
 
@@ -125,7 +126,8 @@ def choose_shift(
         raise BoundsError(
             f"{label}: on calibration data its input ranges from {observed[0]:.4g} to {observed[1]:.4g}, but is proven "
             f"only to stay within {source.real_bounds[0]:.4g} to {source.real_bounds[1]:.4g}, too far for a table of "
-            f"{precision.max_table_entries} entries. Compile with max_table_entries={entries(bounds, tolerable)} or "
+            f"{counted(precision.max_table_entries, 'entry', 'entries')}. Compile with "
+            f"max_table_entries={entries(bounds, tolerable)} or "
             "more, or train with weight decay or fewer inputs to the layer, so that its weights add up to less"
         )
     return least

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zkinfer.compiler.onnx.read import rename
+from zkinfer.counts import counted
 from zkinfer.errors import CompileError, InvalidInputError
 from zkinfer.extras import requiring
 from zkinfer.typing import FloatArray
@@ -303,7 +304,7 @@ def _compare(
         different = distance > _TOLERANCE * max(np.abs(expected).max(), np.finfo(np.float32).tiny)
         if different.mean() <= most:
             return
-        detail = f"for {different.sum()} of {len(x)} samples, by up to {distance.max():.3g}"
+        detail = f"for {different.sum():,} of {counted(len(x), 'sample')}, by up to {distance.max():.3g}"
     else:
         detail = f"numbers of shape {found.shape}, not {expected.shape}"
     raise CompileError(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import onnx
 from onnx import numpy_helper
 
+from zkinfer.counts import counted
 from zkinfer.errors import CompileError
 
 MAX_NODES = 1 << 16
@@ -41,7 +42,8 @@ def require_few_nodes(proto: onnx.ModelProto) -> None:
         count = _Count(bodies).of(proto.graph.node)
     if count > MAX_NODES:
         raise CompileError(
-            f"the model has {count} nodes once its functions are written out; up to {MAX_NODES} are compiled"
+            f"the model has {counted(count, 'node')} once its functions are written out; up to {MAX_NODES:,} are "
+            "compiled"
         )
 
 

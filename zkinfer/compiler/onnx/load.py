@@ -43,6 +43,7 @@ from zkinfer.compiler.onnx.read import MAX_MODEL_BYTES, read_model
 from zkinfer.compiler.onnx.refusals import refusals, require_none
 from zkinfer.compiler.onnx.shapes import correct_shapes, inferred, with_shapes, without_shapes
 from zkinfer.compiler.onnx.simplify import drop_empty, drop_expansions, simplify, unfolded_batch_norms
+from zkinfer.counts import counted
 from zkinfer.errors import (
     CompileError,
     DynamicShapeError,
@@ -177,7 +178,7 @@ def _check(model: Detached) -> None:
     if len(set(names)) != len(names):
         raise CompileError(f"the model lists an output twice: {names}")
     if model.nbytes > MAX_MODEL_BYTES:
-        raise CompileError(f"the model and its weights are {model.nbytes} bytes; {MAX_MODEL_BYTES} fit")
+        raise CompileError(f"the model and its weights are {counted(model.nbytes, 'byte')}; {MAX_MODEL_BYTES:,} fit")
     _require_known_domains(proto)
     _import_standard_domain(proto)
     require_bounded(proto)
@@ -333,8 +334,8 @@ def _require_finite(model: onnx_ir.Model) -> None:
                 else "correct the model's weights"
             )
             raise NotFiniteError(
-                f"constant {name!r} holds {int(bad.sum())} values that are NaN or infinite, the first at index "
-                f"{where}; {what_to_do}"
+                f"constant {name!r} holds {int(bad.sum()):,} values that are NaN or infinite, the first at "
+                f"index {where}; {what_to_do}"
             )
 
 
@@ -398,7 +399,7 @@ def _require_static(node: onnx_ir.Node, value: onnx_ir.Value, opset: int) -> Non
     if math.prod(static_shape(value)) > MAX_TENSOR_ELEMENTS:
         raise CompileError(
             f"node {node.name!r} ({node.op_type}): {value.name!r} has shape {static_shape(value)}; tensors of up to "
-            f"{MAX_TENSOR_ELEMENTS} elements fit"
+            f"{MAX_TENSOR_ELEMENTS:,} elements fit"
         )
 
 

@@ -25,6 +25,7 @@ from zkinfer.compiler.onnx.repetition import (
 from zkinfer.compiler.onnx.shapes import inferred, without_shapes
 from zkinfer.compiler.onnx.simplify import simplify
 from zkinfer.compiler.onnx.taking_out import element_of, place_of, take_out
+from zkinfer.counts import counted
 from zkinfer.errors import CompileError, UnsupportedOperatorError
 
 MAX_UNROLLED_NODES = 1 << 14
@@ -209,8 +210,8 @@ def _write_out(graph: Graph, found: Repetition, reason: Node | str, opset: int) 
         why = reason if isinstance(reason, str) else registry.described(reason, opset)
         raise CompileError(
             f"{registry.described(found.node, opset)}: its steps cannot be computed at once ({why}), and written out "
-            f"the model has {count} nodes; up to {MAX_UNROLLED_NODES} are compiled. Run fewer steps, or take that out "
-            "of the body"
+            f"the model has {counted(count, 'node')}; up to {MAX_UNROLLED_NODES:,} are compiled. Run fewer steps, or "
+            "take that out of the body"
         )
     states = [state.initial for state in found.states]
     kept: list[list[Value]] = [[] for _ in found.collects]

@@ -13,6 +13,7 @@ from onnx.external_data_helper import load_external_data_for_tensor, uses_extern
 
 from zkinfer.compiler.calibration.detached import Detached, Model
 from zkinfer.compiler.onnx.limits import require_few_nodes
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.files.location import Location
 from zkinfer.files.reading import open_regular, read_bounded, reason
@@ -115,7 +116,9 @@ def _load_external_data(proto: onnx.ModelProto, folder: Path | None, admit: Call
             )
         left -= _external_bytes(tensor, folder / location, f"tensor {name!r}: cannot read {location!r}")
         if left < 0:
-            raise InvalidInputError(f"the model's tensors in other files have more than {MAX_MODEL_BYTES} bytes")
+            raise InvalidInputError(
+                f"the model's tensors in other files have more than {counted(MAX_MODEL_BYTES, 'byte')}"
+            )
     if not outside or folder is None:
         return
     admit(proto.ByteSize() + MAX_MODEL_BYTES - left)
@@ -144,7 +147,9 @@ def _copy_external_data(proto: onnx.ModelProto, model: Location, folder: Path) -
         found = Location(f"{beside}/{location}")
         left -= found.size()
         if left < 0:
-            raise InvalidInputError(f"the model's tensors in other files have more than {MAX_MODEL_BYTES} bytes")
+            raise InvalidInputError(
+                f"the model's tensors in other files have more than {counted(MAX_MODEL_BYTES, 'byte')}"
+            )
         target = folder / location
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -183,7 +188,7 @@ def _external_bytes(tensor: onnx.TensorProto, path: Path, where: str) -> int:
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{where}: {error}") from None
     if not 0 <= start <= size or not 0 <= length <= size - start:
-        raise InvalidInputError(f"{where}: {length} bytes from {start} on are not in a file of {size}")
+        raise InvalidInputError(f"{where}: {counted(length, 'byte')} from {start:,} on are not in a file of {size:,}")
     return length
 
 

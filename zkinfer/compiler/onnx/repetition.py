@@ -16,6 +16,7 @@ from onnx_ir import Value
 from zkinfer.compiler.calibration.float_model import open_session, static_shape
 from zkinfer.compiler.onnx.blame import blame
 from zkinfer.compiler.onnx.conversion import IR_VERSION
+from zkinfer.counts import counted
 from zkinfer.errors import CompileError, UnsupportedOperatorError
 from zkinfer.typing import Array
 
@@ -311,8 +312,8 @@ class KnownPart:
                 arrays = [] if session is None else session.run(None, named)
             if sum(np.size(array) for array in arrays) > MAX_KNOWN_ELEMENTS:
                 raise CompileError(
-                    f"a loop computes more than {MAX_KNOWN_ELEMENTS} elements of constants in a step. Compute them "
-                    "before, and store them in the model"
+                    f"a loop computes more than {counted(MAX_KNOWN_ELEMENTS, 'element')} of constants in a step. "
+                    "Compute them before, and store them in the model"
                 )
             known = {**feeds, **dict(zip(results, arrays, strict=True))}
             at = {value: known[value] if value in known else content(value) for value in wanted}

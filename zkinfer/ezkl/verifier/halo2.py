@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidProofError, MalformedCommitmentError, MalformedProofError
 from zkinfer.ezkl.verifier.bn254 import (
     G2_GENERATOR,
@@ -159,7 +160,9 @@ class EvmVerifier:
         if len(instances) != self.num_instances or not all(0 <= x < SCALAR_MODULUS for x in instances):
             raise _fail(f"takes {self.num_instances} canonical instances")
         if len(proof) != self.proof_bytes:
-            raise MalformedProofError(f"the proof has {len(proof)} bytes where {self.proof_bytes} are needed")
+            raise MalformedProofError(
+                f"the proof has {counted(len(proof), 'byte')} where {self.proof_bytes:,} are needed"
+            )
         record = CurveRecord()
         words = b"".join(x.to_bytes(WORD, "big") for x in instances)
         transcript = KeccakTranscript(self.key_digest, words, proof)
@@ -193,7 +196,7 @@ class EvmVerifier:
         if record.pairings[0].pairs != expected:
             raise _fail("its pairing check is not that of a KZG opening")
         if len(transcript.unabsorbed) > POINT_BYTES:
-            raise _fail(f"{len(transcript.unabsorbed)} bytes of the proof are in no challenge")
+            raise _fail(f"{len(transcript.unabsorbed):,} bytes of the proof are in no challenge")
         if not record.operands.issuperset(map(_point, weight_points)):
             raise _fail("the commitment to the weights takes no part in the check")
 
@@ -267,7 +270,7 @@ def load(source: bytes) -> EvmVerifier:
     if num_instances >= 1 << logrows:
         raise _fail(f"{num_instances} instances do not fit 2**{logrows} rows")
     if proof_bytes % WORD or not POINT_BYTES <= proof_bytes <= len(source):
-        raise _fail(f"a proof of {proof_bytes} bytes is impossible")
+        raise _fail(f"a proof of {counted(proof_bytes, 'byte')} is impossible")
     limits = _limits(contract, num_instances, proof_bytes)
     key_digest = word("VK_DIGEST_MPTR").to_bytes(WORD, "big")
     return EvmVerifier(num_instances, logrows, proof_bytes, key_digest, negated_s_g2, limits, translate(contract))

@@ -8,6 +8,7 @@ decided here is whether the artifact's constraints are the program's: for that, 
 import msgspec
 
 from zkinfer.circuit.program import Program
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.instances import STATEMENT_WORDS
 from zkinfer.ezkl.verifier.bn254 import BASE_MODULUS, G2Point, is_canonical_point
@@ -54,7 +55,7 @@ def _fail(message: str) -> MalformedCommitmentError:
 
 def _read_settings(data: bytes) -> _Settings:
     if len(data) > MAX_SETTINGS_BYTES:
-        raise _fail(f"settings of {len(data)} bytes; at most {MAX_SETTINGS_BYTES} are accepted")
+        raise _fail(f"settings of {counted(len(data), 'byte')}; at most {MAX_SETTINGS_BYTES:,} are accepted")
     depth = 0
     for byte in data:
         depth += (byte in b"[{") - (byte in b"]}")
@@ -82,7 +83,7 @@ def _check_weight_points(key: EzklVerifyingKey, program: Program, committed: lis
         raise _fail(f"{key.salt_count} salt elements leave no room for weights in 2**{artifact.logrows} rows")
     length = weights + key.salt_count * max(1, -(-weights // room))
     if committed[:1] != [length]:
-        raise _fail(f"its settings do not commit {weights} weights and their salt first")
+        raise _fail(f"its settings do not commit {counted(weights, 'weight')} and their salt first")
     wanted = column_count(length, artifact.logrows)
     if len(key.weight_points) != wanted:
         raise _fail(f"{len(key.weight_points)} points commit to the weights where {wanted} are needed")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import ArtifactError
 from zkinfer.ezkl.verifier.bn254 import (
     BASE_MODULUS,
@@ -161,7 +162,9 @@ def weight_points(felts: Sequence[int], srs: bytes, logrows: int) -> tuple[bytes
         ArtifactError: the string serves another number of rows, or holds points that are not on the curve.
     """
     if srs_rows(srs) != 1 << logrows:
-        raise ArtifactError(f"a structured reference string for {srs_rows(srs)} rows where 2**{logrows} are needed")
+        raise ArtifactError(
+            f"a structured reference string for {counted(srs_rows(srs), 'row')} where 2**{logrows} are needed"
+        )
     usable = (1 << logrows) - UNUSABLE_ROWS
     blinds = [(1, lagrange_point(srs, row)) for row in range(usable, 1 << logrows)]
     points = []

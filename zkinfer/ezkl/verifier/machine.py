@@ -8,6 +8,7 @@ EIP-196, EIP-197, EIP-198.
 
 from dataclasses import dataclass, field
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedCommitmentError
 from zkinfer.ezkl.verifier.bn254 import (
     INFINITY,
@@ -183,7 +184,7 @@ class Machine:
         """
         if _SIZES.get(address) != (size, out_size):
             raise MalformedCommitmentError(
-                f"verifier artifact: calls address {address:#x} with {size} bytes in and {out_size} out"
+                f"verifier artifact: calls address {address:#x} with {counted(size, 'byte')} in and {out_size:,} out"
             )
         message = self.slice(start, size)
         words = [int.from_bytes(message[i : i + WORD], "big") for i in range(0, size, WORD)]

@@ -5,6 +5,7 @@ the published weight points; the statement's public values are rebuilt; the pair
 """
 
 from zkinfer.backend import Guarantee
+from zkinfer.counts import counted
 from zkinfer.errors import CommitmentMismatchError, InvalidProofError, MalformedProofError
 from zkinfer.ezkl.instances import public_instances, statement_digest
 from zkinfer.ezkl.verifier import engine as ezkl_engine
@@ -69,8 +70,8 @@ def _check_layout(proof: bytes, weight_points: tuple[bytes, ...], artifact: EvmV
     """The proof's bytes have the one possible length, and begin with the published weight points."""
     if len(proof) != artifact.proof_bytes:
         raise MalformedProofError(
-            f"the proof holds {len(proof)} bytes where this commitment's proofs have {artifact.proof_bytes}: "
-            "truncated or extended"
+            f"the proof holds {counted(len(proof), 'byte')} where this commitment's proofs have "
+            f"{artifact.proof_bytes:,}: truncated or extended"
         )
     points = b"".join(weight_points)
     if proof[: len(points)] != points:

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedCommitmentError
 
 MAX_SOURCE_BYTES = 4 << 20
@@ -320,7 +321,7 @@ def parse(source: bytes) -> YulContract:
     """
     if len(source) > MAX_SOURCE_BYTES:
         raise MalformedCommitmentError(
-            f"verifier artifact: {len(source)} bytes of source; at most {MAX_SOURCE_BYTES} are accepted"
+            f"verifier artifact: {counted(len(source), 'byte')} of source; at most {MAX_SOURCE_BYTES:,} are accepted"
         )
     try:
         text = source.decode("ascii")

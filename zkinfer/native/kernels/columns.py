@@ -119,5 +119,5 @@ def count(values: Floats, start: int, counts: Floats) -> None:
     parts = split(_count_kernel, values.size, grain, values, float(start), counts.size)
     total = sum(row for part in parts for row in part)
     if total[-1]:
-        raise InvalidInputError(f"{int(total[-1])} values are not from {start} to {start + counts.size - 1}")
+        raise InvalidInputError(f"{int(total[-1]):,} values are not from {start:,} to {start + counts.size - 1}")
     counts += total[:-1]

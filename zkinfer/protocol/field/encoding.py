@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedProofError
 from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import Ext
@@ -44,7 +45,9 @@ def decode_base(data: bytes, count: int) -> list[int]:
         MalformedProofError: not exactly `count` canonical elements.
     """
     if len(data) != count * BASE_BYTES:
-        raise MalformedProofError(f"{count} field elements take {count * BASE_BYTES} bytes, not {len(data)}")
+        raise MalformedProofError(
+            f"{count:,} field elements take {counted(count * BASE_BYTES, 'byte')}, not {len(data):,}"
+        )
     values = [int.from_bytes(data[i : i + BASE_BYTES], "little") for i in range(0, len(data), BASE_BYTES)]
     if max(values, default=0) >= P:
         raise MalformedProofError("a field element is not canonical: its integer is not below the modulus")
@@ -84,7 +87,9 @@ def decode_array(data: bytes, shape: tuple[int, ...]) -> IntArray:
     """
     count = math.prod(shape)
     if len(data) != count * BASE_BYTES:
-        raise MalformedProofError(f"{count} field elements take {count * BASE_BYTES} bytes, not {len(data)}")
+        raise MalformedProofError(
+            f"{count:,} field elements take {counted(count * BASE_BYTES, 'byte')}, not {len(data):,}"
+        )
     octets = np.zeros((count, 8), dtype=np.uint8)
     octets[:, :BASE_BYTES] = np.frombuffer(data, dtype=np.uint8).reshape(count, BASE_BYTES)
     values = octets.view("<i8").astype(np.int64).reshape(shape)

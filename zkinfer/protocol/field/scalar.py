@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import TypeAlias
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field.params import BLOWUP, NONRESIDUE, ROOT_OF_UNITY, TWO_ADICITY, P
 
@@ -259,14 +260,14 @@ def fold(values: Sequence[Ext], r: Ext) -> list[Ext]:
     """Binds the first, most significant variable to r: out[i] = lo[i] + r (hi[i] - lo[i]), lo and hi the halves."""
     half = len(values) // 2
     if len(values) != 2 * half or not half:
-        raise ShapeError(f"cannot fold {len(values)} values: their number must be even and positive")
+        raise ShapeError(f"cannot fold {counted(len(values), 'value')}: their number must be even and positive")
     return [ext_add(lo, ext_mul(r, ext_sub(hi, lo))) for lo, hi in zip(values[:half], values[half:], strict=True)]
 
 
 def mle(values: Sequence[Ext], point: Sequence[Ext]) -> Ext:
     """The multilinear polynomial with these 2^n values on the cube, at a point of n coordinates."""
     if len(values) != 1 << len(point):
-        raise ShapeError(f"{len(values)} values need a point of {len(values).bit_length() - 1} coordinates")
+        raise ShapeError(f"{len(values):,} values need a point of {len(values).bit_length() - 1} coordinates")
     table = list(values)
     for r in point:
         table = fold(table, r)

@@ -19,6 +19,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
+from zkinfer.counts import counted
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import intrinsic, kernel, routine
 from zkinfer.jit.threads import split
@@ -159,7 +160,7 @@ class ColumnHasher:
             ShapeError: rows are missing.
         """
         if self._state.done != self._state.rows:
-            raise ShapeError(f"leaves of {self._state.rows} rows, of which {self._state.done} came")
+            raise ShapeError(f"leaves of {counted(self._state.rows, 'row')}, of which {self._state.done} came")
         return self._state.digests
 
 
@@ -232,7 +233,7 @@ class _State:
 
 def _check_salts(count: int, salts: ByteArray) -> None:
     if salts.dtype != np.uint8 or salts.shape not in ((count, 0), (count, SALT_BYTES)):
-        raise ShapeError(f"the salts of {count} columns are a uint8 array ({count}, {SALT_BYTES}), not {salts.shape}")
+        raise ShapeError(f"the salts of {count:,} columns are a uint8 array ({count}, {SALT_BYTES}), not {salts.shape}")
 
 
 def _salt_words(salts: ByteArray) -> Words:

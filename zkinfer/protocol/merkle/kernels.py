@@ -17,6 +17,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
+from zkinfer.counts import counted
 from zkinfer.errors import ShapeError
 from zkinfer.jit.compiling import device, intrinsic, kernel
 from zkinfer.jit.threads import split
@@ -61,7 +62,7 @@ def hash_messages(messages: Octets, key: bytes, digests: Octets) -> None:
         raise ShapeError(f"messages are a contiguous uint8 array (count, size), not {messages.dtype} {messages.shape}")
     count, size = messages.shape
     if size > MAX_BYTES:
-        raise ShapeError(f"a message has at most {MAX_BYTES} bytes, not {size}")
+        raise ShapeError(f"a message has at most {counted(MAX_BYTES, 'byte')}, not {size:,}")
     if digests.shape != (count, 4 * DIGEST_WORDS) or digests.dtype != np.uint8 or not digests.flags.c_contiguous:
         raise ShapeError(f"digests are a contiguous uint8 array ({count}, 32), not {digests.dtype} {digests.shape}")
     octets = np.asarray(messages).reshape(-1)[:]

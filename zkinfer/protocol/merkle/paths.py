@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from blake3 import blake3
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidProofError, MalformedProofError
 
 DIGEST_BYTES = 32
@@ -71,7 +72,7 @@ def check_leaves(
         raise ValueError(f"indices must be in [0, {1 << log_leaves}) and at least one")
     needed = sibling_count(log_leaves, indices)
     if len(siblings) != DIGEST_BYTES * needed:
-        raise MalformedProofError(f"{needed} Merkle siblings are needed, not {len(siblings)} bytes")
+        raise MalformedProofError(f"{needed:,} Merkle siblings are needed, not {counted(len(siblings), 'byte')}")
     numbers = [(1 << log_leaves) + i for i in indices]
     digests = [hash_leaf(leaf) for _, leaf in zip(indices, leaves, strict=True)]
     given = iter([siblings[start : start + DIGEST_BYTES] for start in range(0, len(siblings), DIGEST_BYTES)])

@@ -22,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, InvalidProofError
 from zkinfer.protocol.channel import PadConstraints, Wire, exchange_work
 from zkinfer.protocol.field import modular
@@ -86,7 +87,9 @@ def run_pads_proof(
             than were committed.
     """
     if len(constraints.variables) != sizes.variables:
-        raise InvalidInputError(f"sizes for {sizes.variables} variables, not for {len(constraints.variables)}")
+        raise InvalidInputError(
+            f"sizes for {counted(sizes.variables, 'variable')}, not for {len(constraints.variables):,}"
+        )
     if witness is not None:
         witness.check(constraints)
     drawn = draw_coefficients(constraints, transcript)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.encoding import encode_array
@@ -46,11 +47,15 @@ def check_statement(
     """
     code = parameters.code
     if code.blinding < parameters.queries:
-        raise InvalidInputError(f"{code.blinding} random symbols a row do not hide {parameters.queries} columns")
+        raise InvalidInputError(
+            f"{code.blinding:,} random symbols a row do not hide {counted(parameters.queries, 'column')}"
+        )
     if not commitments or not groups:
         raise InvalidInputError("an opening needs at least one commitment and one group of claims")
     if any(c.masks for c in commitments[:-1]) or commitments[-1].masks != len(groups) + 1:
-        raise InvalidInputError(f"the last commitment must bring all {len(groups) + 1} masks, the others none")
+        raise InvalidInputError(
+            f"the last commitment must bring all {counted(len(groups) + 1, 'mask')}, the others none"
+        )
     rows = sum(c.rows for c in commitments)
     for group in groups:
         if len(group.column_point) != code.log_columns or not group.claims:

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidProofError, MalformedProofError
 from zkinfer.protocol.channel import AffineForm
 from zkinfer.protocol.field.modular import from_exts
@@ -145,7 +146,8 @@ class CopiesCommitment:
         siblings = DIGEST_BYTES * (self.log_copies + 1) if self.log_copies else 0
         if len(place.branch) != siblings or not 0 <= place.number < 1 << self.log_copies:
             raise MalformedProofError(
-                f"{1 << self.log_copies} copies have no place {place.number} with a branch of {len(place.branch)} bytes"
+                f"{1 << self.log_copies:,} copies have no place {place.number} with a branch of "
+                f"{counted(len(place.branch), 'byte')}"
             )
         root = node = place.branch[:DIGEST_BYTES] or self.root
         for level in range(self.log_copies):

@@ -105,7 +105,7 @@ def _level(variables: int, outer: int, blocks: int, elements: int) -> Level:
     folds = max(outer, 3 if variables <= 13 else 4)
     log_length = variables - folds + inverse_rate
     if log_length > MAX_LOG_LENGTH:
-        raise InvalidInputError(f"combinations of {elements} symbols are too long to be opened")
+        raise InvalidInputError(f"combinations of {elements:,} symbols are too long to be opened")
     filled = -(-elements // (1 << (variables - folds)))
     fold_grinding = max(0, log_length - UNGROUND_LENGTH)
     return Level(variables, folds, log_length, QUERIES[inverse_rate], QUERY_GRINDING, fold_grinding, blocks, filled)

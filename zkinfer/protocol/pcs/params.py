@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import BASE_BYTES
 from zkinfer.protocol.field.params import DEGREE
@@ -35,7 +36,9 @@ class Code:
                 f"{self} is not a code: sizes are out of range (at most 2^{MAX_LOG_LENGTH} symbols)"
             )
         if self.dimension >= self.length:
-            raise InvalidInputError(f"{self} corrects nothing: {self.dimension} symbols encoded as {self.length}")
+            raise InvalidInputError(
+                f"{self} corrects nothing: {counted(self.dimension, 'symbol')} encoded as {self.length:,}"
+            )
 
     @property
     def columns(self) -> int:
@@ -105,7 +108,9 @@ class MatrixCommitment:
         if len(self.root) != DIGEST_BYTES:
             raise InvalidInputError(f"a Merkle root has {DIGEST_BYTES} bytes, not {len(self.root)}")
         if self.rows < 0 or self.masks < 0 or not 1 <= self.symbols <= MAX_ROWS:
-            raise InvalidInputError(f"a matrix of {self.rows} rows and {self.masks} masks is empty or too large")
+            raise InvalidInputError(
+                f"a matrix of {counted(self.rows, 'row')} and {self.masks} masks is empty or too large"
+            )
 
     @property
     def symbols(self) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol.channel import ProverChannel, Writer
 from zkinfer.protocol.field import kernels
@@ -126,7 +127,9 @@ class CommittedMatrix:
             ProvingError: it is the second one, which masks do not hide; or it shows more columns than it may.
         """
         if self.limit is not None and queries > self.limit:
-            raise ProvingError(f"this commitment was made for {self.limit} columns an opening, not {queries}")
+            raise ProvingError(
+                f"this commitment was made for {counted(self.limit, 'column')} an opening, not {queries:,}"
+            )
         if self._opened:
             raise ProvingError("this matrix was opened before: commit again for another proof")
         self._opened = True

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import MalformedProofError, StatementError
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm
 from zkinfer.protocol.field.modular import from_exts
@@ -117,13 +118,13 @@ def verify_rotation(
     """
     if old.masks or new.masks or old.rows != new.rows:
         raise StatementError(
-            f"a rotation keeps the data and brings no masks: matrices of {old.rows} and {new.rows} rows, "
-            f"{old.masks} and {new.masks} masks cannot be one"
+            f"a rotation keeps the data and brings no masks: matrices of {old.rows:,} and {counted(new.rows, 'row')}, "
+            f"{old.masks} and {counted(new.masks, 'mask')} cannot be one"
         )
     if parameters.code.blinding < parameters.queries:
         raise StatementError(
-            f"{parameters.code.blinding} random symbols a row do not hide {parameters.queries} columns: "
-            "no commitment has these parameters"
+            f"{parameters.code.blinding:,} random symbols a row do not hide "
+            f"{counted(parameters.queries, 'column')}: no commitment has these parameters"
         )
     if len(proof) < DIGEST_BYTES:
         raise MalformedProofError(f"a proof of a rotation begins with a root of {DIGEST_BYTES} bytes, got {len(proof)}")

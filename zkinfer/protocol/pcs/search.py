@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol import security
 from zkinfer.protocol.field.encoding import BASE_BYTES
@@ -127,8 +128,8 @@ def search(
                     best, bound = choice, choice.cost
     if best is None:
         raise InvalidInputError(
-            f"nothing within these limits gives {error_bits} bits for {cells} cells and {proofs} proofs: "
-            "allow fewer proofs, or longer rows"
+            f"nothing within these limits gives {error_bits} bits for {counted(cells, 'cell')} and "
+            f"{counted(proofs, 'proof')}: allow fewer proofs, or longer rows"
         )
     return best
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from zkinfer.counts import counted
 from zkinfer.errors import InvalidInputError, ShapeError
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_mul, ext_sub, threshold_at
 from zkinfer.typing import Array
@@ -103,7 +104,7 @@ class Cut:
             ShapeError: one of the two has another shape, or the array is not contiguous in row-major order.
         """
         if flat.shape != (1 << box.total,):
-            raise ShapeError(f"the box has {1 << box.total} elements, got an array of shape {flat.shape}")
+            raise ShapeError(f"the box has {counted(1 << box.total, 'element')}, got an array of shape {flat.shape}")
         if array.shape != self.shape or not array.flags.c_contiguous:
             raise ShapeError(f"a box is written into a row-major array of shape {self.shape}, got {array.shape}")
         places: Any = (*box.places, ...)

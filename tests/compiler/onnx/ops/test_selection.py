@@ -292,11 +292,11 @@ class TestTopK:
 
     def test_of_more_than_tables_serve_is_refused(self) -> None:
         model = build("v, i = TopK(x, k)", {"x": [1, 80]}, {"k": np.array([2])}, outputs=["v"])
-        with pytest.raises(UnsupportedOperatorError, match="sorting so many needs tables of 3584 entries"):
+        with pytest.raises(UnsupportedOperatorError, match="sorting so many needs tables of 3,584 entries"):
             compare(model, grid(8, 80))
         assert compare(model, grid(8, 80), precision=msgspec.structs.replace(EZKL, max_table_entries=4096)).error == 0
         long = build("v, i = TopK(x, k)", {"x": [1, 2000]}, {"k": np.array([2])}, outputs=["v"])
-        with pytest.raises(UnsupportedOperatorError, match="2000 elements; up to 1024 are supported: use ArgMax"):
+        with pytest.raises(UnsupportedOperatorError, match="2,000 elements; up to 1,024 are supported: use ArgMax"):
             compare(long, grid(8, 2000))
 
 

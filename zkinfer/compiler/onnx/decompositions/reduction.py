@@ -9,6 +9,7 @@ from onnx_ir import Value
 from zkinfer.compiler.calibration.float_model import numpy_type, static_shape
 from zkinfer.compiler.onnx.decomposition import decomposition
 from zkinfer.compiler.onnx.subgraph import Subgraph, content_of
+from zkinfer.counts import counted
 
 MAX_FACTORS = 64
 """How many factors a product may have: each partial product has a Q-format of its own."""
@@ -74,7 +75,9 @@ def reduce_log_sum_exp(s: Subgraph, x: Value, axes: Value | None = None) -> list
     return [s.reshape("result", y, [n for i, n in enumerate(static_shape(x)) if i not in dropped])]
 
 
-@decomposition("ReduceProd", 13, hint=f"supported are products of up to {MAX_FACTORS} elements along constant axes")
+@decomposition(
+    "ReduceProd", 13, hint=f"supported are products of up to {counted(MAX_FACTORS, 'element')} along constant axes"
+)
 def reduce_prod(s: Subgraph, x: Value, axes: Value | None = None) -> list[Value] | None:
     """A product of many factors, in rounds of products of two, each with a format of its own: magnitudes differ."""
     reduced, shape = _reduced_axes(s, x, axes), static_shape(x)

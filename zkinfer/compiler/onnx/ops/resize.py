@@ -19,6 +19,7 @@ from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.lowering.precision import weight_frac_bits
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import add_hint, operator
+from zkinfer.counts import counted
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import FloatArray
 
@@ -73,8 +74,8 @@ def Resize(
             given = AxisScale(scale=scale)
             if coordinate_transformation_mode == "align_corners" and scale * n % 1 > _SLACK:
                 raise UnsupportedOperatorError(
-                    f"align_corners with a scale of {scale:g} for {n} elements leaves open where the last one lies; "
-                    "state sizes in place of scales"
+                    f"align_corners with a scale of {scale:g} for {counted(n, 'element')} leaves open where the last "
+                    "one lies; state sizes in place of scales"
                 )
         if coordinate_transformation_mode == "tf_crop_and_resize" and roi is not None:
             starts, ends = np.split(roi.reals.ravel(), 2)

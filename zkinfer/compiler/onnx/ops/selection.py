@@ -15,6 +15,7 @@ from zkinfer.compiler.lowering.arithmetic import require_activation, reshape
 from zkinfer.compiler.lowering.emitter import Emitter
 from zkinfer.compiler.onnx.ops.arguments import axis_of
 from zkinfer.compiler.onnx.registry import add_hint, operator
+from zkinfer.counts import counted
 from zkinfer.errors import UnsupportedOperatorError
 from zkinfer.typing import Array, IntArray
 
@@ -199,7 +200,7 @@ def TopK(
     axis = axis_of(axis, len(X.shape))
     if X.shape[axis] > MAX_RANKED:
         raise UnsupportedOperatorError(
-            f"axis {axis} has {X.shape[axis]} elements; up to {MAX_RANKED} are supported: use ArgMax, or return all "
-            "scores and choose outside the circuit"
+            f"axis {axis} has {counted(X.shape[axis], 'element')}; up to {MAX_RANKED:,} are supported: use ArgMax, "
+            "or return all scores and choose outside the circuit"
         )
     return selection.top(g, X, axis, K.integers[0], largest=bool(largest))

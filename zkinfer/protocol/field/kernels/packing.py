@@ -33,7 +33,7 @@ def write_columns(matrix: Floats, leaves: ByteArray, offset: int) -> None:
     if leaves.ndim != 2 or leaves.dtype != np.uint8 or not leaves.flags.c_contiguous or len(leaves) != columns:
         raise ShapeError(f"the leaves of {columns} columns must be a contiguous uint8 array, not {leaves.shape}")
     if offset < 0 or offset + BASE_BYTES * rows > leaves.shape[1]:
-        raise ShapeError(f"{rows} elements from byte {offset} on do not fit into leaves of {leaves.shape[1]} bytes")
+        raise ShapeError(f"{rows:,} elements from byte {offset:,} on do not fit into leaves of {leaves.shape[1]:,}")
     if rows:
         split(_kernel, columns, TILE_COLUMNS, matrix.reshape(-1), rows, columns, leaves.reshape(-1), offset)
 
