@@ -423,6 +423,7 @@ def test_every_member_of_the_native_key_changes_the_digest(name: str) -> None:
         ({"log_copies": 1}, "several copies have a link"),
         ({"log_copies": 21, "link": LINK}, "in 1 to 1,048,576 copies"),
         ({"log_copies": -1}, "in 1 to 1,048,576 copies"),
+        ({"log_copies": 1, "link": LINK, "link_nonce": -1}, "in 1 to 1,048,576 copies"),
         ({"link": LINK}, "one copy has none"),
         ({"link_nonce": 1}, "one copy has none"),
         ({"log_copies": 1, "link": LINK, "link_nonce": 2**64 - 1}, "have 8 columns at least"),

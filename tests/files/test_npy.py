@@ -58,6 +58,8 @@ HOSTILE = {
     "text": written(np.array(["a"])),
     "objects": written(np.array([{}]), allow_pickle=True),
     "an unknown version": with_header(b"", 9),
+    "a minor version": b"\x93NUMPY\1\1" + written(np.zeros(9))[8:],
+    "cut off in its first bytes": written(np.zeros(9))[:9],
 }
 
 
@@ -87,6 +89,18 @@ def test_archives_that_numpy_does_not_write_are_refused(compression: int) -> Non
         archive.writestr("x.npy", written(np.zeros(9)))
     with zipfile.ZipFile(stream) as archive, pytest.raises(InvalidInputError, match="another way than NumPy"):
         open_member(archive, archive.infolist()[0], "x")
+
+
+def test_an_encrypted_member_is_refused() -> None:
+    """Else zipfile asks for a password, with an error of its own."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("x.npy", written(np.zeros(9)))
+    with zipfile.ZipFile(stream) as archive:
+        member = archive.infolist()[0]
+        member.flag_bits |= 1
+        with pytest.raises(InvalidInputError, match="or encrypted"):
+            open_member(archive, member, "x")
 
 
 def test_a_member_that_its_bytes_cannot_make_is_refused() -> None:

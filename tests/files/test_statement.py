@@ -103,6 +103,12 @@ def test_context_of_a_statement_has_a_limit(commitment: Commitment) -> None:
         statement_of(commitment, context=bytes(MAX_CONTEXT_BYTES + 1))
 
 
+@pytest.mark.parametrize("context", ["request 1", None, 7, [1]])
+def test_context_of_a_statement_is_bytes(commitment: Commitment, context: Any) -> None:
+    with pytest.raises(InvalidInputError, match=f"a context is bytes, .*, got {type(context).__name__}"):
+        statement_of(commitment, context=context)
+
+
 @pytest.mark.parametrize("runs", [0, -1, MAX_RUNS + 1])
 def test_number_of_runs_has_a_limit(commitment: Commitment, runs: int) -> None:
     with pytest.raises(InvalidInputError, match=f"1 to {MAX_RUNS:,} runs of the circuit, not {runs:,}"):

@@ -150,6 +150,8 @@ def test_a_prover_needs_a_witness() -> None:
     with pytest.raises(InvalidInputError, match="witness"):
         ProverChannel(Transcript(b"test"), Writer()).exchange("values", 1)
     with pytest.raises(InvalidInputError, match="witness"):
+        ProverChannel(Transcript(b"test"), Writer()).exchange_array("values", (1,), None, Writer())
+    with pytest.raises(InvalidInputError, match="witness"):
         Writer().exchange(1, None)
 
 

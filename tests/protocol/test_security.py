@@ -55,6 +55,8 @@ class TestTermsByHand:
         assert security.logup("l", 1000, 24, 1).error == pytest.approx(1024 / P**3)
         assert security.logup("l", 1000, 24, 3).error == pytest.approx(3 * 1024 / P**3)
         with pytest.raises(InvalidInputError, match="wrap around"):
+            security.logup("l", P, 24, 1)
+        with pytest.raises(InvalidInputError, match="wrap around"):
             security.logup("l", P, 1, 1)
 
     def test_fractional_sums(self) -> None:

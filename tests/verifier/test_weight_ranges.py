@@ -13,7 +13,7 @@ from support.range_prover import claimed_in_bounds, committed
 
 from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
 from zkinfer.circuit.steps import Reshape
-from zkinfer.errors import InvalidProofError, MalformedCommitmentError, ProvingError
+from zkinfer.errors import InvalidProofError, MalformedCommitmentError, ProvingError, VerificationError
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, Proof
@@ -343,3 +343,15 @@ def test_without_the_proof_half_a_weight_proves_half_an_input_and_is_reported() 
         pytest.raises(InvalidProofError, match=r"2\*\*99"),
     ):
         verify(proof, with_proof(commitment, b"accepted"), inputs=x[0].astype(float))
+
+
+@CHECKS
+def test_a_program_without_weights_has_no_such_proof(check: RangeCheck) -> None:
+    """Its copies hold the veil alone, so that the commitment contradicts nothing."""
+    x = Tensor("x", (1, 2), 0, -3, 3)
+    bare = Program(1, (x,), (), (), (View(x, (Term(0, 1, ()),)),), (1,))
+    key = NativeVerifyingKey(bytes(32), 1, 3, 24, 6, 6, 0, 0, 3, 1, bytes(21), 0)
+    commitment = Commitment(bare, key, claimed_in_bounds(NARROW, ends(NARROW)).range_proof)
+    commitment.check()
+    with pytest.raises(VerificationError, match="weights"):
+        check(commitment)

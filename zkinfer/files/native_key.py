@@ -130,7 +130,7 @@ class NativeVerifyingKey(VerifyingKey, frozen=True, array_like=True, tag="sumche
         return VEIL_ROWS if self.log_copies else 0
 
     def _check_copies(self) -> None:
-        if not 0 <= self.log_copies <= MAX_LOG_COPIES or not 0 <= self.link_nonce < 1 << 64:
+        if not 0 <= self.log_copies <= MAX_LOG_COPIES or self.link_nonce < 0:
             raise ArtifactError(f"a matrix is committed in 1 to {counted(1 << MAX_LOG_COPIES, 'copy', 'copies')}")
         if len(self.link) != (EXT_BYTES if self.log_copies else 0) or (self.link_nonce and not self.log_copies):
             raise ArtifactError("several copies have a link, and one copy has none")

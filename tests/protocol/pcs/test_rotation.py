@@ -128,6 +128,11 @@ class TestReferenceVerifier:
         for other in (MatrixCommitment(new.root, new.rows + 1, 0), MatrixCommitment(new.root, new.rows, 1)):
             with pytest.raises(StatementError):
                 reference_accepts(old, other, proof, CONTEXT)
+        with pytest.raises(StatementError):
+            reference_accepts(MatrixCommitment(old.root, old.rows, 1), new, proof, CONTEXT)
+        many = replace(PARAMETERS, queries=PARAMETERS.code.blinding + 1)
+        with pytest.raises(StatementError):
+            reference.verify_rotation(opening_sizes(many), matrix_root(old), matrix_root(new), proof, CONTEXT)
 
     def test_a_proof_without_a_whole_column_is_refused_before_anything_is_drawn(
         self, monkeypatch: pytest.MonkeyPatch

@@ -257,3 +257,19 @@ class TestStatementsThatAreNotWellFormed:
         point = (ZERO, (bad, 0, 0), ZERO)
         self.check("column point", groups=[ClaimGroup(point, first.claims), second])
         self.check("coordinates", groups=[ClaimGroup(point[:2], first.claims), second])
+
+
+@pytest.mark.parametrize(("rows", "masks"), [(-1, 1), (5, -1), (0, 0), ((1 << 24) + 1, 0)])
+def test_a_matrix_has_rows_or_masks_and_never_less_than_none(rows: int, masks: int) -> None:
+    with pytest.raises(InvalidInputError, match="empty or too large"):
+        MatrixCommitment(bytes(32), rows, masks)
+
+
+def test_row_vectors_of_other_types_are_refused() -> None:
+    """Their bytes in the transcript would be others."""
+    prover, opening = example()
+    first, *rest = prover.groups
+    claims = [RowClaim(claim.rows.astype(np.uint64), claim.value) for claim in first.claims]
+    groups = [ClaimGroup(first.column_point, tuple(claims)), *rest]
+    with pytest.raises(InvalidInputError, match="int64 row vector"):
+        verify_opening(prover.parameters, prover.commitments, groups, opening, Transcript(DOMAIN))

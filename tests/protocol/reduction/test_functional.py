@@ -392,5 +392,5 @@ def test_terms_that_cancel_leave_nothing() -> None:
 
 def test_functionals_on_different_shapes_have_no_sum() -> None:
     terms = [(ONE, random_functional(np.random.default_rng(12), shape)) for shape in ((2, 3), (3, 2))]
-    with pytest.raises(ShapeError):
+    with pytest.raises(ShapeError, match="have no sum"):
         under_test.merged(terms)

@@ -13,10 +13,12 @@ from zkinfer.circuit.regions import varying
 from zkinfer.circuit.steps import Transpose
 from zkinfer.circuit.table import Table
 from zkinfer.circuit.validate import validate
-from zkinfer.errors import VerifierUnavailableError
+from zkinfer.errors import MalformedCommitmentError, VerifierUnavailableError
+from zkinfer.protocol.field.params import P
 from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.verifier.reference import plan
 from zkinfer.verifier.reference.plan import Matrix, boxes_of, limb_bits
+from zkinfer.verifier.reference.weight_ranges import RangePlan
 
 SHAPES = [(1, 7), (3, 5, 7, 9), (2, 33, 65), (1, 62, 62), (), (255, 3, 41)]
 LARGE = [(196, 170), (342, 97)]
@@ -95,3 +97,44 @@ def test_what_depends_on_an_input_is_found_in_one_pass(monkeypatch: pytest.Monke
     found = plan._varies(program)
     assert len(seen) == len(program.nodes)
     assert found == [True, False, *[True] * (2 * states)] == list(varying(program))
+
+
+X = Tensor("x", (1, 2), 0, -1, 1)
+SIGN = Table("sign", -1, (-1, 0, 1))
+
+
+def signs(x: Tensor = X, table: Table = SIGN, y: Tensor = X) -> Program:
+    """A table of each element."""
+    return Program(1, (x,), (), (table,), (Lookup(y, 0, 0, 0),), (1,))
+
+
+def test_a_plan_is_of_one_run_at_least() -> None:
+    plan.Plan(signs(), 1, (False,), (False,))
+    with pytest.raises(MalformedCommitmentError, match="one run"):
+        plan.Plan(signs(), 0, (False,), (False,))
+
+
+def test_stated_bounds_and_entries_that_nothing_reaches_have_to_fit_the_field() -> None:
+    wide = Tensor("y", (1, 2), 0, -1, P // 2 + 1)
+    with pytest.raises(MalformedCommitmentError, match="a value does not fit"):
+        plan.Plan(signs(y=wide), 1, (False,), (False,))
+    far = Table("far", -1, (-1, 0, 1, P // 2 + 1))
+    with pytest.raises(MalformedCommitmentError, match="a table does not fit"):
+        plan.Plan(signs(table=far), 1, (False,), (False,))
+
+
+@pytest.mark.parametrize(("hi", "fits"), [((1 << 20) - 1, True), (1 << 20, False)])
+def test_a_private_input_takes_no_more_values_than_a_table_has_rows(hi: int, fits: bool) -> None:
+    x = Tensor("x", (1, 2), 0, 0, hi)
+    program = Program(1, (x,), (), (), (View(x, (Term(0, 1, ()),)),), (1,))
+    plan.Plan(program, 1, (False,), (False,))
+    if fits:
+        plan.Plan(program, 1, (True,), (False,))
+        return
+    with pytest.raises(MalformedCommitmentError, match="too large a range"):
+        plan.Plan(program, 1, (True,), (False,))
+
+
+def test_a_proof_about_weights_needs_weights() -> None:
+    with pytest.raises(MalformedCommitmentError, match="no weights"):
+        RangePlan(signs())

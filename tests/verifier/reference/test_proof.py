@@ -34,11 +34,12 @@ from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.setup import setup
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext
-from zkinfer.protocol.native_proof.encoding import Header, NativeProof, encode
+from zkinfer.protocol.native_proof.encoding import Header, NativeProof, decode, encode
 from zkinfer.protocol.native_proof.protocol import Commitments
 from zkinfer.protocol.native_proof.shape import make_shape
 from zkinfer.protocol.pcs.params import MatrixCommitment
 from zkinfer.protocol.reduction import boxes, gather, opening
+from zkinfer.protocol.reduction.plan import WITNESS
 from zkinfer.protocol.transcript import Transcript
 from zkinfer.verifier import native, reference
 from zkinfer.verifier.claims import claimed_outputs
@@ -374,3 +375,22 @@ def test_the_reference_refuses_a_proof_in_another_encoding(published: tuple[Stat
     assert longer != data
     with pytest.raises(MalformedProofError, match="canonical"):
         reference.check(statement.commitment, statement, longer)
+
+
+@pytest.mark.parametrize("field", ["log_columns", "blinding", "log_length", "queries"])
+def test_the_reference_refuses_sizes_below_zero(published: tuple[Statement, bytes], field: str) -> None:
+    """The commitments to hidden values bind three of them, as integers that have no sign."""
+    statement, data = published
+    proof = decode(data)
+    changed = encode(msgspec.structs.replace(proof, header=msgspec.structs.replace(proof.header, **{field: -1})))
+    with pytest.raises(MalformedProofError, match="out of range"):
+        reference.check(statement.commitment, statement, changed)
+
+
+def test_the_reference_refuses_matrices_of_too_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masks count too."""
+    rows = CASE.plan.layouts[WITNESS].rows(CASE.sizes.header.log_columns)
+    ask_both(CASE, PROOF)
+    monkeypatch.setattr(reference_proof, "MAX_ROWS", rows)
+    with pytest.raises(MalformedProofError, match="other matrices"):
+        ask_reference(CASE, PROOF)

@@ -17,7 +17,6 @@ from itertools import accumulate
 
 from zkinfer.errors import InvalidInputError
 from zkinfer.protocol.field.encoding import encode_base
-from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import Ext, ext_add, ext_mul, ext_powers, threshold_at
 from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.lookup.tables import LookupTable
@@ -108,7 +107,7 @@ class LookupInstance:
             raise InvalidInputError("every block must name a table, and every table be named")
         if any(not 0 <= block.variables <= MAX_VARIABLES for block in self.blocks):
             raise InvalidInputError(f"a block has 2^0 to 2^{MAX_VARIABLES} entries")
-        if (self.lookups - 1).bit_length() > MAX_VARIABLES or self.lookups >= P:
+        if (self.lookups - 1).bit_length() > MAX_VARIABLES:
             raise InvalidInputError(f"at most 2^{MAX_VARIABLES} entries: a multiplicity must stay below the modulus")
 
     @property

@@ -105,7 +105,7 @@ def decode(data: bytes) -> NativeProof:
         raise MalformedProofError(f"a root has {DIGEST_BYTES} bytes")
     if not 0 <= proof.copy < 1 << MAX_LOG_COPIES or len(proof.branch) > DIGEST_BYTES * (MAX_LOG_COPIES + 1):
         raise MalformedProofError("the proof opens a copy of the weights that no commitment has")
-    if not 0 <= proof.lookup_nonce < 1 << 64 or not 0 <= proof.header.lookup_grinding <= MAX_GRINDING_BITS:
+    if proof.lookup_nonce < 0 or not 0 <= proof.header.lookup_grinding <= MAX_GRINDING_BITS:
         raise MalformedProofError("the work before the lookup challenges is out of range")
     try:
         opening = proof.header.opening
