@@ -128,3 +128,24 @@ def test_absent_scales_have_one_encoding() -> None:
     assert explicit != encode_program(program)
     with pytest.raises(ArtifactError, match="canonical"):
         decode_program(explicit)
+
+
+def test_a_program_has_a_limit_when_it_is_read_and_when_it_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = random_program(np.random.default_rng(1)).program
+    data = encode_program(program)
+    monkeypatch.setattr(encoding, "MAX_PROGRAM_BYTES", len(data))
+    assert decode_program(data) == program
+    monkeypatch.setattr(encoding, "MAX_PROGRAM_BYTES", len(data) - 1)
+    with pytest.raises(ArtifactError, match="over the limit"):
+        decode_program(data)
+    monkeypatch.setattr(encoding, "MAX_UNPACKED_BYTES", 10)
+    with pytest.raises(ArtifactError, match="over the limit of 10"):
+        pack_program(program)
+
+
+@pytest.mark.parametrize("table", [5, [], ["t"], ["t", 0, "values"], [1, 0, [1]]], ids=repr)
+def test_a_packed_table_that_is_none_is_refused(table: Any) -> None:
+    parts = msgspec.msgpack.decode(encode_program(random_program(np.random.default_rng(1)).program))
+    parts[3] = [table]
+    with pytest.raises(ArtifactError, match="not a zkinfer program"):
+        unpack_program(zlib.compress(msgspec.msgpack.encode(parts)))

@@ -33,7 +33,7 @@ def einsum_shape(subscripts: str, shapes: Sequence[Shape]) -> Shape:
     """
     left, arrow, out = subscripts.partition("->")
     operands = left.split(",")
-    if not arrow or len(operands) != len(shapes) or not 1 <= len(shapes) <= 2:
+    if not arrow or len(operands) != len(shapes) or len(shapes) > 2:
         raise ShapeError(f"Einsum {subscripts!r} does not name {len(shapes)} operands")
     sizes: dict[str, int] = {}
     for letters, shape in zip(operands, shapes, strict=True):

@@ -205,7 +205,16 @@ def test_the_reference_refuses_sizes_out_of_range_before_any_work(
 
 @pytest.mark.parametrize(
     "parts",
-    [{"witness": b""}, {"masks": bytes(31)}, {"pads": b""}, {"roots": (b"", b"", bytes(33))}, {"lookup_nonce": -1}],
+    [
+        {"witness": b""},
+        {"masks": bytes(31)},
+        {"pads": b""},
+        {"roots": (b"", b"", bytes(33))},
+        {"lookup_nonce": -1},
+        {"copy": -1},
+        {"copy": 1 << 20},
+        {"branch": bytes(32 * 21 + 1)},
+    ],
     ids=str,
 )
 def test_the_reference_refuses_parts_of_impossible_sizes_before_any_work(

@@ -229,7 +229,7 @@ def _check_sizes(plan: Plan | RangePlan, own: OpeningSizes, proof: ProofParts) -
         and len(proof.pads) == DIGEST_BYTES
         and 0 <= proof.copy < 1 << MAX_LOG_COPIES
         and len(proof.branch) <= DIGEST_BYTES * (MAX_LOG_COPIES + 1)
-        and 0 <= proof.lookup_nonce < 1 << 64
+        and proof.lookup_nonce >= 0
         and all(0 <= bits <= MAX_GRINDING for bits in proof.header[4:])
         and 0 <= own.log_columns < own.log_length <= MAX_LOG_LENGTH
         and 1 <= own.queries <= MAX_QUERIES
