@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.linear_claims import side_values
+from support.linear_claims import both_sides, side_values
 from support.random_contractions import OPERANDS, SUBSCRIPTS, einsum_case, random_ext, random_functional
 
 from zkinfer.circuit.program import Einsum, Program, Tensor
@@ -16,6 +16,7 @@ from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.reduction.contraction import contract, ones
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.protocol.reduction.shared import Shared
 from zkinfer.typing import Floats
 
 seeds = st.integers(0, 2**32 - 1)
@@ -38,11 +39,10 @@ def test_both_sides_are_the_sums_that_define_them(
     magnitude = min(int(np.iinfo(dtype).max), 1 << 40)
     case = einsum_case(subscripts, operands, 3, rng, magnitude)
     values = {number: array.astype(dtype) for number, array in case.values.items()}
-    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape))
-    for side, scaled in ((contraction.left, True), (contraction.right, False)):
-        table = side_table(contraction, side, values[side.value], scaled=scaled)
-        scale = contraction.scale if scaled else ONE
-        assert elements(table) == side_values(contraction, side, case.values[side.value], scale)
+    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape), Shared())
+    for value, side, scale in both_sides(contraction):
+        table = side_table(contraction.sides, side, values[value], scale)
+        assert elements(table) == side_values(contraction.sides, side, case.values[value], scale)
 
 
 @given(seeds)
@@ -50,25 +50,23 @@ def test_any_einsum_any_functional_any_order_in_memory(seed: int) -> None:
     """Operands need not be contiguous: the executor hands out views."""
     rng = np.random.default_rng(seed)
     case = einsum_case(str(rng.choice(SUBSCRIPTS)), str(rng.choice(OPERANDS)), int(rng.integers(1, 4)), rng)
-    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape))
-    for side, scaled in ((contraction.left, True), (contraction.right, False)):
-        array = np.asfortranarray(case.values[side.value].astype(DTYPES[rng.integers(1, len(DTYPES))]))
-        table = side_table(contraction, side, array, scaled=scaled)
-        scale = contraction.scale if scaled else ONE
-        assert elements(table) == side_values(contraction, side, case.values[side.value], scale)
+    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape), Shared())
+    for value, side, scale in both_sides(contraction):
+        array = np.asfortranarray(case.values[value].astype(DTYPES[rng.integers(1, len(DTYPES))]))
+        table = side_table(contraction.sides, side, array, scale)
+        assert elements(table) == side_values(contraction.sides, side, case.values[value], scale)
 
 
 def test_what_is_not_multiplied_stays_in_the_base_field() -> None:
     """Half the memory, and cheaper rounds: an operand all of whose letters are shared and without factors."""
     rng = np.random.default_rng(0)
     case = einsum_case("a,ba->b", "input and weight", 2, rng)
-    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape))
-    assert contraction.scale != ONE
-    unscaled = side_table(contraction, contraction.right, case.values[1], scaled=False)
+    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape), Shared())
+    unscaled = side_table(contraction.sides, contraction.sides.right, case.values[1])
     assert unscaled.ndim == 2, "the weights of the result are over the runs and over b"
     plain = einsum_case("a,a->", "input and weight", 1, rng)
-    contraction = contract(plain.plan, plain.node, random_functional(rng, plain.result.shape))
-    assert side_table(contraction, contraction.right, plain.values[1], scaled=False).ndim == 1
+    contraction = contract(plain.plan, plain.node, random_functional(rng, plain.result.shape), Shared())
+    assert side_table(contraction.sides, contraction.sides.right, plain.values[1]).ndim == 1
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -96,8 +94,11 @@ def test_letters_that_the_other_operand_lacks_are_summed_however_long(rows: int)
     weights = np.zeros((3, rows, 2), dtype=np.int64)
     weights[0] = P - 1
     weights[0, 0, 0] = 0
-    contraction = contract(plan, node, Functional((1, rows, 2), (ones(1), weights)))
-    table = side_table(contraction, contraction.left, np.ones((1, rows, 1), dtype=np.int64), scaled=True)
+    contraction = contract(plan, node, Functional((1, rows, 2), (ones(1), weights)), Shared())
+    sides = contraction.sides
+    table = side_table(
+        sides, sides.left, np.ones((1, rows, 1), dtype=np.int64), ext_mul(contraction.scale, sides.scale)
+    )
     assert elements(table) == [(P - rows + 1, 0, 0), (P - rows, 0, 0)]
 
 

@@ -21,7 +21,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.reduction.box_functional import PointEnds
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
-from zkinfer.protocol.reduction.contraction import Contraction, Side
+from zkinfer.protocol.reduction.contraction import Contraction, Side, Sides
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import Plan
@@ -60,13 +60,13 @@ def value_of(functional: Functional, array: Array) -> Ext:
     return scalar.ext_base_dot(weights_of(functional), [int(x) % P for x in array.ravel()])
 
 
-def side_values(contraction: Contraction, side: Side, array: Array, scale: Ext) -> list[Ext]:
+def side_values(both: Sides, side: Side, array: Array, scale: Ext) -> list[Ext]:
     """A' or B' on the cube of the shared letters, each padded with zeros, row-major: by the definition of a side."""
-    sizes, shared = contraction.sizes, contraction.shared
+    sizes, shared = both.sizes, both.shared
     letters = [*dict.fromkeys(side.letters + "".join(names for names, _ in side.factors) + shared)]
     others = [c for c in letters if c not in shared]
     found = []
-    for at in indices(contraction.padded):
+    for at in indices(both.padded):
         total = ZERO
         if all(i < sizes[c] for c, i in zip(shared, at, strict=True)):
             for rest in indices([sizes[c] for c in others]):
@@ -79,13 +79,18 @@ def side_values(contraction: Contraction, side: Side, array: Array, scale: Ext) 
     return found
 
 
+def both_sides(contraction: Contraction) -> list[tuple[int, Side, Ext]]:
+    """The operand of each side, the side, and its scale."""
+    (a, b), sides = contraction.operands, contraction.sides
+    return [(a, sides.left, ext_mul(contraction.scale, sides.scale)), (b, sides.right, ONE)]
+
+
 def sides(contraction: Contraction, values: Mapping[int, Array]) -> tuple[list[Ext], list[Ext]]:
     """A' and B'."""
-    left, right = contraction.left, contraction.right
-    return (
-        side_values(contraction, left, values[left.value], contraction.scale),
-        side_values(contraction, right, values[right.value], ONE),
+    left, right = (
+        side_values(contraction.sides, side, values[value], scale) for value, side, scale in both_sides(contraction)
     )
+    return left, right
 
 
 def gathered(one: Gathering, array: Array) -> tuple[list[Ext], list[Ext]]:

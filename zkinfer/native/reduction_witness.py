@@ -93,8 +93,10 @@ class NativeReductionWitness:
     def _sides(self, contraction: Contraction) -> tuple[Floats, Floats]:
         """A' and B', made once: a claim of several parts needs them before their sumcheck."""
         if contraction not in self._tables:
-            left = side_table(contraction, contraction.left, self._values[contraction.left.value], scaled=True)
-            right = side_table(contraction, contraction.right, self._values[contraction.right.value], scaled=False)
+            a, b = (self._values[value] for value in contraction.operands)
+            sides = contraction.sides
+            left = side_table(sides, sides.left, a, ext_mul(contraction.scale, sides.scale))
+            right = side_table(sides, sides.right, b)
             self._tables[contraction] = (left, right)
         return self._tables[contraction]
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE
-from zkinfer.protocol.reduction.contraction import Contraction, Factor, Side, multiply, ones
+from zkinfer.protocol.field.scalar import ONE, Ext
+from zkinfer.protocol.reduction.contraction import Factor, Side, Sides, multiply, ones
 from zkinfer.typing import Array, Floats, IntArray
 
 
@@ -91,9 +92,7 @@ class _Operand:
         self.integers, self.letters = None, kept
 
 
-def contracted(
-    contraction: Contraction, side: Side, array: Array, shared: str
-) -> tuple[str, Array | None, Floats | None]:
+def contracted(sides: Sides, side: Side, array: Array, shared: str) -> tuple[str, Array | None, Floats | None]:
     """An operand summed over its letters that are not shared.
 
     Returns:
@@ -105,7 +104,7 @@ def contracted(
     covered = {c for names, _ in whole for c in names} | {
         c for names, _ in side.factors for c in names if not set(names) <= set(alone)
     }
-    whole += [(c, ones(contraction.sizes[c])) for c in alone if c not in covered]
+    whole += [(c, ones(sides.sizes[c])) for c in alone if c not in covered]
     for names, weights in _joined(whole, side.letters):
         operand.contract(names, weights)
     return operand.letters, operand.integers, operand.elements
@@ -124,13 +123,13 @@ def _joined(factors: Sequence[Factor], letters: str) -> list[Factor]:
     return sorted([*joined, *found.values()], key=lambda f: -f[1].size)
 
 
-def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bool) -> Floats:
-    """A' or B' on the padded cube: base elements (2^n,) where nothing was multiplied, else elements (3, 2^n)."""
-    shared = contraction.shared
-    letters, integers, found = contracted(contraction, side, array, shared)
+def side_table(sides: Sides, side: Side, array: Array, scale: Ext = ONE) -> Floats:
+    """A side times a scale on the padded cube: base elements (2^n,) where nothing was multiplied, else (3, 2^n)."""
+    shared = sides.shared
+    letters, integers, found = contracted(sides, side, array, shared)
     mixed = [(n, w) for n, w in side.factors if set(n) & set(shared) or not set(n) <= set(side.letters)]
-    if integers is not None and not mixed and not (scaled and contraction.scale != (1, 0, 0)):
-        return _padded_base(contraction, letters, integers)
+    if integers is not None and not mixed and scale == ONE:
+        return _padded_base(sides, letters, integers)
     if found is None:
         assert integers is not None
         found = np.zeros((DEGREE, *integers.shape))
@@ -139,18 +138,18 @@ def side_table(contraction: Contraction, side: Side, array: Array, *, scaled: bo
         letters, found = _times(letters, found, names, weights, shared)
     order = [letters.index(c) + 1 for c in shared]
     found = found.transpose(0, *order)
-    if scaled and contraction.scale != (1, 0, 0):
-        found = _product(found, kernels.ext_from_ints([contraction.scale]).reshape(DEGREE, *[1] * len(shared)))
-    table = np.zeros((DEGREE, *contraction.padded))
-    table[(slice(None), *(slice(contraction.sizes[c]) for c in shared))] = found
+    if scale != ONE:
+        found = _product(found, kernels.ext_from_ints([scale]).reshape(DEGREE, *[1] * len(shared)))
+    table = np.zeros((DEGREE, *sides.padded))
+    table[(slice(None), *(slice(sides.sizes[c]) for c in shared))] = found
     return table.reshape(DEGREE, -1)
 
 
-def _padded_base(contraction: Contraction, letters: str, integers: Array) -> Floats:
+def _padded_base(sides: Sides, letters: str, integers: Array) -> Floats:
     """Integers in the order of the shared letters, padded with zeros."""
-    ordered = integers.transpose([letters.index(c) for c in contraction.shared])
-    table = np.zeros(contraction.padded)
-    table[tuple(slice(contraction.sizes[c]) for c in contraction.shared)] = ordered
+    ordered = integers.transpose([letters.index(c) for c in sides.shared])
+    table = np.zeros(sides.padded)
+    table[tuple(slice(sides.sizes[c]) for c in sides.shared)] = ordered
     return table.reshape(-1)
 
 

@@ -16,6 +16,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, ext_add, ext_mul, ext_scale
 from zkinfer.protocol.reduction.contraction import contract, expand_single, multiply, ones
 from zkinfer.protocol.reduction.functional import Functional, of_vectors
 from zkinfer.protocol.reduction.plan import make_plan
+from zkinfer.protocol.reduction.shared import Shared
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -28,7 +29,7 @@ def test_the_sum_over_shared_letters_is_the_functionals_value(subscripts: str, o
     case = einsum_case(subscripts, operands, runs, rng)
     for _ in range(2):
         functional = random_functional(rng, case.result.shape)
-        contraction = contract(case.plan, case.node, functional)
+        contraction = contract(case.plan, case.node, functional, Shared())
         left, right = sides(contraction, case.values)
         assert scalar.ext_dot(left, right) == value_of(functional, case.result)
         assert len(left) == len(right) == 1 << contraction.instance.variables
@@ -40,9 +41,9 @@ def test_what_a_sumcheck_leaves_are_functionals_of_the_operands(subscripts: str,
     """A' and B' at a random point, each padded with zeros, are what the functionals give on the operands."""
     rng = np.random.default_rng([len(subscripts), len(operands)])
     case = einsum_case(subscripts, operands, 3, rng)
-    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape))
+    contraction = contract(case.plan, case.node, random_functional(rng, case.result.shape), Shared())
     point = tuple(random_ext(rng) for _ in range(contraction.instance.variables))
-    on_left, on_right = contraction.functionals(point)
+    on_left, on_right = contraction.functionals(point, Shared())
     left, right = sides(contraction, case.values)
     assert value_of(on_left, case.values[case.node.operands[0]]) == scalar.mle(left, point)
     assert value_of(on_right, case.values[case.node.operands[1]]) == scalar.mle(right, point)
@@ -53,7 +54,7 @@ def test_any_einsum_any_functional(seed: int) -> None:
     rng = np.random.default_rng(seed)
     case = einsum_case(str(rng.choice(SUBSCRIPTS)), str(rng.choice(OPERANDS)), int(rng.integers(1, 5)), rng)
     functional = random_functional(rng, case.result.shape)
-    contraction = contract(case.plan, case.node, functional)
+    contraction = contract(case.plan, case.node, functional, Shared())
     left, right = sides(contraction, case.values)
     assert scalar.ext_dot(left, right) == value_of(functional, case.result)
 
@@ -65,8 +66,8 @@ def test_letters_of_one_operand_alone_are_not_in_the_sumcheck() -> None:
     node = Einsum(Tensor("y", (100, 300), 0, -5, 5), "ab,cb->ac", (0, 1))
     plan = make_plan(Program(1, (x,), (w,), (), (node,), (2,)), 7)
     functional = of_vectors([rng.integers(0, P, (3, n)) for n in (7, 100, 300)], random_ext(rng))
-    contraction = contract(plan, node, functional)
-    assert (contraction.shared, contraction.bits, contraction.padded) == ("b", (3,), (8,))
+    contraction = contract(plan, node, functional, Shared())
+    assert (contraction.sides.shared, contraction.sides.bits, contraction.sides.padded) == ("b", (3,), (8,))
 
 
 @given(seeds, st.sampled_from(["ab->a", "ab->b", "ab->", "ab->ba", "abc->ca", "a->a"]), st.integers(1, 3))
@@ -76,10 +77,9 @@ def test_an_einsum_of_one_operand_sums_with_weight_one(seed: int, subscripts: st
     sizes = {c: int(rng.integers(1, 5)) for c in names}
     x = Tensor("x", tuple(sizes[c] for c in names), 0, -9, 9)
     node = Einsum(Tensor("y", tuple(sizes[c] for c in out), 0, -1000, 1000), subscripts, (0,))
-    plan = make_plan(Program(1, (x,), (), (), (node,), (1,)), runs)
     array = rng.integers(-9, 10, (runs, *x.shape))
     functional = random_functional(rng, (runs, *node.out.shape))
-    expanded = expand_single(plan, node, functional)
+    expanded = expand_single(functional, subscripts, (runs, *x.shape))
     assert value_of(expanded, array) == value_of(functional, evaluate_einsum(subscripts, [array], 1 << 20))
 
 
@@ -96,9 +96,9 @@ def test_letters_that_an_operand_lacks_are_summed_however_long(columns: int) -> 
     weights = np.zeros((3, 2, columns), dtype=np.int64)
     weights[0] = P - 1
     weights[0, 0, 0] = 0
-    contraction = contract(plan, node, Functional((1, 2, columns), (ones(1), weights)))
+    contraction = contract(plan, node, Functional((1, 2, columns), (ones(1), weights)), Shared())
     point = tuple(random_ext(np.random.default_rng(columns)) for _ in range(contraction.instance.variables))
-    on_left, _ = contraction.functionals(point)
+    on_left, _ = contraction.functionals(point, Shared())
     first = ONE
     for coordinate in point:
         first = ext_mul(first, ext_add(ONE, ext_scale(coordinate, -1)))

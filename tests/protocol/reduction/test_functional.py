@@ -104,7 +104,7 @@ def test_the_extension_of_a_box_is_the_functional_of_eq_tables(shape: Shape, pri
     array = rng.integers(-99, 99, shape)
     for box in cutting.boxes:
         point = random_point(rng, box.total)
-        functional = under_test.eq_functional(cutting, box, point)
+        functional = under_test.eq_functional(cutting.shape, box, point)
         elements = [int(x) for x in cutting.take(array, box)]
         assert value_on(weights(functional), array) == scalar.ext_base_dot(scalar.eq_table(point), elements)
 
@@ -112,7 +112,7 @@ def test_the_extension_of_a_box_is_the_functional_of_eq_tables(shape: Shape, pri
 def test_a_point_has_a_coordinate_for_each_variable_of_the_box() -> None:
     cutting = cover((4, 2))
     with pytest.raises(ShapeError):
-        under_test.eq_functional(cutting, cutting.boxes[0], (ONE, ONE))
+        under_test.eq_functional(cutting.shape, cutting.boxes[0], (ONE, ONE))
 
 
 @given(shapes_of_values, st.integers(0, 4), seeds)

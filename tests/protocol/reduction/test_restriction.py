@@ -85,7 +85,7 @@ def test_the_first_entries_of_an_eq_table_are_continued_behind_a_tensor(size: in
     rng = np.random.default_rng(seed)
     cutting = covered((size, 1 << columns), 1024)
     (box,) = cutting.boxes
-    restricted = Restriction(eq_functional(cutting, box, random_point(rng, box.total)), cutting)
+    restricted = Restriction(eq_functional(cutting.shape, box, random_point(rng, box.total)), cutting)
     vectors, continued = restricted.vectors(box), restricted.vectors(box, extended=True)
     assert vectors is not None
     assert continued is not None

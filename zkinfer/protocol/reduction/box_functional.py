@@ -100,20 +100,7 @@ class BoxFunctional:
 
     def evaluate(self, ends: "PointEnds") -> Ext:
         """The multilinear extension of the weights at the end of a point."""
-        if self.known is not None:
-            return ext_mul(self.scale, ends.eq(self.known))
-        value = self.scale
-        for vector, bits, behind in self.placed():
-            value = ext_mul(value, ends.of_vector(vector, bits, behind))
-        return value
-
-    def placed(self) -> Iterator[tuple[AxisWeights, int, int]]:
-        """Each vector, of how many variables it is, and how many are behind these."""
-        behind = self.variables
-        for vector in self.vectors:
-            bits = vector.weights.shape[1].bit_length() - 1
-            behind -= bits
-            yield vector, bits, behind
+        return ext_mul(self.scale, ends.eq(self.known) if self.known is not None else ends.of_product(self.vectors))
 
 
 class PointEnds:
@@ -129,12 +116,13 @@ class PointEnds:
         self._selectors: dict[int, Selectors] = {}
         self._eqs: dict[Point, Ext] = {}
         self._values: dict[tuple[AxisWeights, int], Ext] = {}
+        self._products: dict[tuple[AxisWeights, ...], Ext] = {}
         alike: dict[tuple[int, int], dict[AxisWeights, None]] = {}
-        for part in parts:
-            for vector, bits, behind in part.placed():
+        for vectors in dict.fromkeys(part.vectors for part in parts):
+            for vector, bits, behind in _placed(vectors):
                 alike.setdefault((bits, behind), {})[vector] = None
-        for (bits, behind), vectors in alike.items():
-            self._evaluate(list(vectors), bits, behind)
+        for (bits, behind), found in alike.items():
+            self._evaluate(list(found), bits, behind)
 
     def selector(self, variables: int, bits: int, number: int) -> Ext:
         """eq(the bits of a number; the first of the last `variables` coordinates)."""
@@ -148,7 +136,16 @@ class PointEnds:
             self._eqs[known] = eq(known, self._end(len(known)))
         return self._eqs[known]
 
-    def of_vector(self, vector: AxisWeights, bits: int, behind: int) -> Ext:
+    def of_product(self, vectors: tuple[AxisWeights, ...]) -> Ext:
+        """The extension of a product of vectors, whose variables are the last ones."""
+        if vectors not in self._products:
+            value = ONE
+            for vector, bits, behind in _placed(vectors):
+                value = ext_mul(value, self._of_vector(vector, bits, behind))
+            self._products[vectors] = value
+        return self._products[vectors]
+
+    def _of_vector(self, vector: AxisWeights, bits: int, behind: int) -> Ext:
         """The extension of a vector at the last `bits` coordinates in front of the last `behind`."""
         if not bits:
             return vector.first
@@ -164,6 +161,14 @@ class PointEnds:
 
     def _end(self, variables: int) -> Point:
         return self._point[len(self._point) - variables :]
+
+
+def _placed(vectors: Sequence[AxisWeights]) -> Iterator[tuple[AxisWeights, int, int]]:
+    """Each vector, of how many variables it is, and how many are behind these."""
+    behind = sum(vector.variables for vector in vectors)
+    for vector in vectors:
+        behind -= vector.variables
+        yield vector, vector.variables, behind
 
 
 def _scaled(table: IntArray, factor: Ext) -> IntArray:

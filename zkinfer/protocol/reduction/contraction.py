@@ -21,8 +21,9 @@ from zkinfer.circuit.program import Einsum
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.scalar import ONE, Ext, ext_mul
 from zkinfer.protocol.reduction.factors import monic
-from zkinfer.protocol.reduction.functional import Functional, arrange, split
+from zkinfer.protocol.reduction.functional import Functional, arrange, scaled, split
 from zkinfer.protocol.reduction.plan import Plan
+from zkinfer.protocol.reduction.shared import Shared
 from zkinfer.protocol.sumcheck.params import Instance, Monomial, Point
 from zkinfer.typing import IntArray
 
@@ -37,25 +38,23 @@ PRODUCT = (Monomial(ONE, (0, 1)),)
 
 @dataclass(frozen=True)
 class Side:
-    """An operand of a contraction.
+    """An operand's side of a contraction.
 
     Attributes:
-        value: the operand.
-        letters: of its axes, that of runs first.
+        letters: of the operand's axes, that of runs first.
         factors: what it is multiplied with before all letters that are not shared are summed.
     """
 
-    value: int
     letters: str
     factors: tuple[Factor, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Contraction:
-    """One functional of one Einsum's result.
+class Sides:
+    """Both sides of a contraction, which equal Einsums have in common.
 
     Attributes:
-        left, right: the operands; A' is `scale` times what `left` gives, and may have letters that A lacks.
+        left, right: A' is `scale` times what `left` gives, and may have letters that A lacks.
         shared: the letters that are left, in the order of the sumcheck's variables.
         sizes: of all letters.
         scale: a factor of A'.
@@ -83,7 +82,7 @@ class Contraction:
         return Instance(sum(self.bits), 2, PRODUCT)
 
     def functionals(self, point: Point) -> tuple[Functional, Functional]:
-        """What A'(point) and B'(point) are of A and of B."""
+        """What A'(point) and B'(point) are of A and of B, the scale being that of the sides."""
         ends = np.cumsum((0, *self.bits))
         tables = {
             letter: modular.eq_table(point[start:end])[:, : self.sizes[letter]]
@@ -116,6 +115,31 @@ class Contraction:
         return arrange(shape, side.letters, parts, scale)
 
 
+@dataclass(frozen=True, eq=False)
+class Contraction:
+    """One functional of one Einsum's result.
+
+    Attributes:
+        operands: the values A and B.
+        sides: what A' and B' are of them.
+        scale: a factor of A', beside that of the sides.
+    """
+
+    operands: tuple[int, int]
+    sides: Sides
+    scale: Ext
+
+    @property
+    def instance(self) -> Instance:
+        """The sumcheck of A' B'."""
+        return self.sides.instance
+
+    def functionals(self, point: Point, shared: Shared) -> tuple[Functional, Functional]:
+        """What A'(point) and B'(point) are of A and of B."""
+        on_left, on_right = shared.of(Sides.functionals, self.sides, point)
+        return scaled(on_left, self.scale), on_right
+
+
 def ones(size: int) -> IntArray:
     """The weights of a plain sum over an axis."""
     weights = np.zeros((3, size), dtype=np.int64)
@@ -128,18 +152,26 @@ def multiply(a: IntArray, b: IntArray) -> IntArray:
     return modular.ext_mul(a, b)
 
 
-def _letters(plan: Plan, value: int, subscripts: str, runs: int) -> str:
-    return (RUNS if plan.shape(value)[0] == runs else ONCE) + subscripts
-
-
-def contract(plan: Plan, node: Einsum, functional: Functional) -> Contraction:
+def contract(plan: Plan, node: Einsum, functional: Functional, shared: Shared) -> Contraction:
     """The contraction of an Einsum of two operands for a functional of its result."""
-    left, _, out = node.subscripts.partition("->")
+    a, b = node.operands
+    sides = shared.of(sides_of, shared.form(functional), node.subscripts, plan.shape(a), plan.shape(b))
+    return Contraction((a, b), sides, functional.scale)
+
+
+def sides_of(functional: Functional, subscripts: str, a: tuple[int, ...], b: tuple[int, ...]) -> Sides:
+    """The sides of a contraction.
+
+    Args:
+        functional: of the result.
+        subscripts: of the Einsum.
+        a, b: the shapes of the operands, axes of runs first.
+    """
+    left, _, out = subscripts.partition("->")
     first, _, second = left.partition(",")
     runs = functional.shape[0]
-    a, b = node.operands
-    letters_a, letters_b = _letters(plan, a, first, runs), _letters(plan, b, second, runs)
-    sizes = dict(zip(letters_a, plan.shape(a), strict=True)) | dict(zip(letters_b, plan.shape(b), strict=True))
+    letters_a, letters_b = ((RUNS if s[0] == runs else ONCE) + names for s, names in ((a, first), (b, second)))
+    sizes = dict(zip(letters_a, a, strict=True)) | dict(zip(letters_b, b, strict=True))
     factors = named_factors(RUNS + out, split(functional))
 
     common = set(letters_a) & set(letters_b)
@@ -149,7 +181,7 @@ def contract(plan: Plan, node: Einsum, functional: Functional) -> Contraction:
     on_a = tuple(f for f in factors if all(f is not g for g in on_b))
     order = "".join(letter for letter in letters_b if letter in shared)
     monic_b, scale = _monic(on_b, functional.scale)
-    return Contraction(Side(a, letters_a, on_a), Side(b, letters_b, monic_b), order, sizes, scale)
+    return Sides(Side(letters_a, on_a), Side(letters_b, monic_b), order, sizes, scale)
 
 
 def _monic(factors: Sequence[Factor], scale: Ext) -> tuple[tuple[Factor, ...], Ext]:
@@ -174,12 +206,16 @@ def named_factors(letters: str, functional: Functional) -> list[Factor]:
     return factors
 
 
-def expand_single(plan: Plan, node: Einsum, functional: Functional) -> Functional:
-    """The functional of the operand of an Einsum of one operand: sums over letters have weight 1."""
-    subscripts, _, out = node.subscripts.partition("->")
-    (value,) = node.operands
+def expand_single(functional: Functional, subscripts: str, shape: tuple[int, ...]) -> Functional:
+    """The functional of the operand of an Einsum of one operand: sums over letters have weight 1.
+
+    Args:
+        functional: of the result.
+        subscripts: of the Einsum.
+        shape: of the operand, its axis of runs first.
+    """
+    names, _, out = subscripts.partition("->")
     parts: list[Factor] = named_factors(RUNS + out, functional)
-    shape = plan.shape(value)
-    letters = RUNS + subscripts
+    letters = RUNS + names
     parts += [(c, ones(n)) for c, n in zip(letters, shape, strict=True) if c not in RUNS + out]
     return arrange(shape, letters, parts, functional.scale)

@@ -22,7 +22,7 @@ from zkinfer.protocol.field.params import DEGREE, P
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.reduction import factors as products
 from zkinfer.protocol.reduction.adjoint import adjoint
-from zkinfer.protocol.reduction.boxes import Box, Cut
+from zkinfer.protocol.reduction.boxes import Box
 from zkinfer.protocol.sumcheck.params import Point
 from zkinfer.typing import IntArray
 
@@ -53,11 +53,11 @@ class Functional:
     def __post_init__(self) -> None:
         axes: tuple[int, ...] = ()
         for factor in self.factors:
-            coordinates, *sizes = factor.shape
-            if not sizes or coordinates != DEGREE or factor.dtype != _INT64:
+            sizes = factor.shape[1:]
+            if not sizes or factor.shape[0] != DEGREE or factor.dtype != _INT64:
                 found = ", ".join(f"{f.dtype}{list(f.shape)}" for f in self.factors)
                 raise ShapeError(f"factors are int64 arrays of shape (3, sizes of one axis or more), got {found}")
-            axes += tuple(sizes)
+            axes += sizes
         if axes != self.shape:
             raise ShapeError(f"weights for a tensor of shape {self.shape} cannot have factors over axes {axes}")
 
@@ -67,14 +67,41 @@ def of_vectors(vectors: Sequence[IntArray], scale: Ext = ONE) -> Functional:
     return Functional(tuple(v.shape[-1] for v in vectors), tuple(vectors), scale)
 
 
-def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
+def scaled(functional: Functional, factor: Ext) -> Functional:
+    """The functional times a factor."""
+    if factor == ONE:
+        return functional
+    return Functional(functional.shape, functional.factors, ext_mul(factor, functional.scale))
+
+
+def is_zero(functional: Functional) -> bool:
+    """Whether all weights are zero."""
+    return functional.scale == ZERO or any(map(products.is_zero, functional.factors))
+
+
+def padded_eq(shape: tuple[int, ...], point: Point) -> Functional:
+    """The multilinear extension of a tensor, each axis padded with zeros to a power of two, at a point.
+
+    Args:
+        shape: of the tensor.
+        point: the coordinates of the first axis first.
+    """
+    vectors, used = [], 0
+    for size in shape:
+        bits = (size - 1).bit_length()
+        vectors.append(modular.eq_table(point[used : used + bits])[:, :size])
+        used += bits
+    return of_vectors(vectors)
+
+
+def eq_functional(shape: tuple[int, ...], box: Box, point: Point) -> Functional:
     """The multilinear extension of one box of a tensor, at a point, as a functional on the whole tensor.
 
     What lies behind the tensor counts as zero.
 
     Args:
-        cut: of the tensor.
-        box: one of `cut.boxes`.
+        shape: of the tensor.
+        box: one of a cut of the tensor.
         point: box.total coordinates, those of the first axis first.
 
     Raises:
@@ -83,12 +110,12 @@ def eq_functional(cut: Cut, box: Box, point: Point) -> Functional:
     if len(point) != box.total:
         raise ShapeError(f"the box has {box.total} variables, the point {len(point)} coordinates")
     factors = []
-    for size, start, k in zip(cut.shape, box.starts, box.variables, strict=True):
+    for size, start, k in zip(shape, box.starts, box.variables, strict=True):
         factor = np.zeros((DEGREE, size), dtype=np.int64)
         factor[:, start : start + (1 << k)] = modular.eq_table(point[:k])[:, : size - start]
         factors.append(factor)
         point = point[k:]
-    return Functional(cut.shape, tuple(factors))
+    return Functional(shape, tuple(factors))
 
 
 def arrange(
@@ -204,11 +231,8 @@ def merged(terms: Sequence[tuple[Ext, Functional]]) -> list[Functional]:
         raise ShapeError(f"functionals on shapes {sorted({f.shape for _, f in terms})} have no sum")
     shape = terms[0][1].shape if terms else ()
     if len(terms) == 1:
-        ((coefficient, functional),) = terms
-        scale = functional.scale if coefficient == ONE else ext_mul(coefficient, functional.scale)
-        if scale == ZERO or any(map(products.is_zero, functional.factors)):
-            return []
-        return [functional if coefficient == ONE else Functional(shape, functional.factors, scale)]
+        one = scaled(terms[0][1], terms[0][0])
+        return [] if is_zero(one) else [one]
     sums = [normal for c, f in terms if (normal := _normal(f.factors, ext_mul(c, f.scale))) is not None]
     if len(sums) > 1:
         sums = _alike(sums)

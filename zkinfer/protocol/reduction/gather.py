@@ -14,12 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.scalar import ZERO, Ext, eq, ext_add, ext_mul
 from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.reduction.boxes import Cut
 from zkinfer.protocol.reduction.contraction import PRODUCT
-from zkinfer.protocol.reduction.functional import Functional, of_vectors
+from zkinfer.protocol.reduction.functional import Functional, padded_eq
 from zkinfer.protocol.sumcheck.params import Instance, Point
 
 MAX_PADDING = 8
@@ -60,8 +59,7 @@ class Gathering:
 
     def functional(self, point: Point) -> Functional:
         """x at a point of the padded axes."""
-        parts = zip(_by_axis(self.bits, point), self.cut.shape, strict=True)
-        return of_vectors([modular.eq_table(part)[:, :size] for part, size in parts])
+        return padded_eq(self.cut.shape, point)
 
     def weight_at(self, point: Point) -> Ext:
         """The multilinear extension of W at a point, box by box and axis by axis."""

@@ -94,9 +94,9 @@ def block_of(layout: Layout, box: Box, offset: int, log_columns: int) -> RowBloc
         return RowBlock(offset, box.total)
     tail = layout.tail(log_columns)
     for piece in pieces(layout.rows(log_columns) - (tail >> log_columns)):
-        block = RowBlock(tail + (piece.start << log_columns), piece.variables + log_columns)
-        if block.start <= offset < block.start + (1 << block.variables):
-            return block
+        start, variables = tail + (piece.start << log_columns), piece.variables + log_columns
+        if start <= offset < start + (1 << variables):
+            return RowBlock(start, variables)
     raise AssertionError("every box lies in the rows")
 
 

@@ -11,7 +11,7 @@ point. Then the column points of an opening are joined (`columns`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -21,18 +21,21 @@ from zkinfer.protocol import security
 from zkinfer.protocol.channel import ZERO_FORM, AffineForm, Channel, combination, difference
 from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_powers
+from zkinfer.protocol.field.scalar import ONE, Ext, ext_dot, ext_mul, ext_powers
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.copies import VEIL_ROWS, Link
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds, RowWeights
+from zkinfer.protocol.reduction.boxes import Cut
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import join_columns
 from zkinfer.protocol.reduction.contraction import PRODUCT
+from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.layout import block_of
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS
 from zkinfer.protocol.reduction.reduce import noted_sumcheck, phase_of
 from zkinfer.protocol.reduction.restriction import AxisWeights, Restriction
+from zkinfer.protocol.reduction.shared import Shared
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Instance, Point
@@ -127,6 +130,7 @@ class _OpeningPlanner:
         self.channel = channel
         self.witness = witness
         self.link = link
+        self.shared = Shared()
         self.first_rows, self.rows = _row_map(plan, codes, VEIL_ROWS if link else 0)
 
     def run(self, claims: Sequence[CommittedClaim]) -> OpeningClaims:
@@ -166,25 +170,19 @@ class _OpeningPlanner:
         """The term box by box, without boxes whose weights are all zero."""
         layout = self.plan.layouts[term.matrix]
         cut, offsets = layout.cuts[term.vector], layout.offsets[term.vector]
+        log_columns = self._log_columns(term.matrix)
         if term.functional is None:
             box = cut.boxes[term.box]
-            functional = BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point)
-            return [self._part(term.matrix, functional)]
-        parts = []
-        restricted = Restriction(term.functional, cut)
+            known = BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point)
+            return [MatrixPart(term.matrix, known, _by_rows(known, log_columns))]
         extended = term.matrix == WEIGHTS and self.plan.zeros_behind_weights
-        for number, (box, offset) in enumerate(zip(cut.boxes, offsets, strict=True)):
-            found, scale = restricted.vectors(box, extended=extended), term.functional.scale
-            if found is None:
-                found, scale = (AxisWeights(restricted.dense(box)),), ONE
-            if not any(vector.is_zero for vector in found):
-                functional = BoxFunctional(term.vector, number, offset, box, scale, vectors=found)
-                parts.append(self._part(term.matrix, functional))
+        form, scale = self.shared.form(term.functional), term.functional.scale
+        parts = []
+        for one, rows in self.shared.of(_on_boxes, form, cut, extended, log_columns):
+            own = BoxFunctional(term.vector, one.number, offsets[one.number], one.box, scale, vectors=one.vectors)
+            own_rows = None if rows is None else replace(rows, scale=ext_mul(rows.scale, scale))
+            parts.append(MatrixPart(term.matrix, own, own_rows))
         return parts
-
-    def _part(self, matrix: int, box: BoxFunctional) -> MatrixPart:
-        log_columns = self._log_columns(matrix)
-        return MatrixPart(matrix, box, box.by_rows(log_columns) if box.variables >= log_columns else None)
 
     def _selected(self, sums: Sequence[PartsClaim], alone: Sequence[bool]) -> set[Columns]:
         """The column points that are worth an opening of their own."""
@@ -301,6 +299,24 @@ class _OpeningPlanner:
         return ClaimGroup(columns, (RowClaim(rows, combination(*zip(*found, strict=True))),))
 
 
+def _on_boxes(
+    functional: Functional, cut: Cut, extended: bool, log_columns: int
+) -> list[tuple[BoxFunctional, RowWeights | None]]:
+    """A functional of scale one on the boxes of a tensor on which it is not zero, as if each began at cell 0."""
+    restricted = Restriction(functional, cut)
+    found = []
+    for number, box in enumerate(cut.boxes):
+        vectors = restricted.vectors(box, extended=extended) or (AxisWeights(restricted.dense(box)),)
+        if not any(vector.is_zero for vector in vectors):
+            one = BoxFunctional(0, number, 0, box, vectors=vectors)
+            found.append((one, _by_rows(one, log_columns)))
+    return found
+
+
+def _by_rows(box: BoxFunctional, log_columns: int) -> RowWeights | None:
+    return box.by_rows(log_columns) if box.variables >= log_columns else None
+
+
 def _row_map(plan: AnyPlan, codes: tuple[Code, Code], veil: int) -> tuple[dict[int, int], tuple[int, int]]:
     """The first row of each matrix among those that are opened together, and the number of rows of both openings.
 
@@ -317,13 +333,13 @@ def _row_map(plan: AnyPlan, codes: tuple[Code, Code], veil: int) -> tuple[dict[i
 
 def weight_at(one: BlockSum, ends: PointEnds) -> Ext:
     """The multilinear extension of a block's weights at the end of a point."""
-    total = ZERO
-    variables = one.block.variables
+    variables, start = one.block.variables, one.block.start
+    selected: list[Ext] = []
     for coefficient, part in one.parts:
-        place = (part.offset - one.block.start) >> part.variables
-        selector = ends.selector(variables, variables - part.variables, place)
-        total = ext_add(total, ext_mul(ext_mul(coefficient, selector), part.evaluate(ends)))
-    return total
+        own = part.variables
+        selector = ends.selector(variables, variables - own, (part.offset - start) >> own)
+        selected.append(ext_mul(coefficient, selector))
+    return ext_dot(selected, [part.evaluate(ends) for _, part in one.parts])
 
 
 def _scaled(table: IntArray, factor: Ext) -> IntArray:

@@ -14,15 +14,15 @@ from zkinfer.circuit.program import Delay, Einsum, Node, View, node_sources, rou
 from zkinfer.errors import InvalidInputError, ProvingError
 from zkinfer.protocol import security
 from zkinfer.protocol.channel import AffineForm, Channel, combination, difference
-from zkinfer.protocol.field import modular
 from zkinfer.protocol.field.params import P
-from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul, ext_neg, ext_powers, ext_scale
+from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_neg, ext_powers, ext_scale
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.reduction.claims import CommittedClaim, CommittedTerm, ValueClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract, expand_single
-from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, merged, of_vectors, pull, total
+from zkinfer.protocol.reduction.functional import Functional, eq_functional, evaluate, padded_eq, pull, scaled, total
 from zkinfer.protocol.reduction.gather import Gathering, is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, OUTPUTS, WITNESS, LookupSite, Plan, most_pulled
+from zkinfer.protocol.reduction.shared import Shared
 from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.sumcheck.params import Batch, Claim, Point
 from zkinfer.protocol.sumcheck.protocol import run_sumcheck
@@ -81,6 +81,7 @@ class _Reduction:
         self.lookup_grinding = lookup_grinding
         self.pending: list[ValueClaim] = []
         self.done: list[CommittedClaim] = []
+        self.shared = Shared()
         self._pulled_left = most_pulled(plan.program)
 
     def run(self) -> list[CommittedClaim]:
@@ -136,7 +137,7 @@ class _Reduction:
                 self._route(site.source, *next(gathered))
                 continue
             for box, point, value in zip(site.cut.boxes, points, values, strict=True):
-                self._route(site.source, eq_functional(site.cut, box, point), value)
+                self._route(site.source, self.shared.of(eq_functional, site.cut.shape, box, point), value)
 
     def _gathered(
         self, sources: Sequence[tuple[LookupSite, list[Point], list[AffineForm]]]
@@ -157,7 +158,7 @@ class _Reduction:
         for one, left in zip(gatherings, reduced, strict=True):
             weight, value = left.values
             self.channel.require_zero(GATHER_CHECK, weight - AffineForm(one.weight_at(left.point)))
-            yield one.functional(left.point), value
+            yield self.shared.of(padded_eq, one.cut.shape, left.point), value
 
     def _commit(self, matrix: int, vector: int, functional: Functional, value: AffineForm) -> None:
         self.done.append(CommittedClaim((CommittedTerm(matrix, vector, functional),), value))
@@ -176,7 +177,7 @@ class _Reduction:
                 self.channel.note(security.batching("output point", 1))
                 point = (self.channel.challenge("output point"), *point)
             longest = max(longest, sum(bits))
-            stated = _at(shape, point[len(point) - sum(bits) :])
+            stated = padded_eq(shape, point[len(point) - sum(bits) :])
             functional = pull(stated, (), plan.shape(value))
             if private:
                 (claimed,) = self._exchange_evaluation(value, functional)
@@ -219,8 +220,9 @@ class _Reduction:
         contractions: list[Contraction] = []
         values: list[AffineForm] = []
         for claim in claims:
-            einsums = [contract(self.plan, self._node(v), f) for v, f in claim.terms if v not in self.plan.committed]
             committed = [(v, f) for v, f in claim.terms if v in self.plan.committed]
+            products = [(v, f) for v, f in claim.terms if v not in self.plan.committed]
+            einsums = [contract(self.plan, self._node(v), f, self.shared) for v, f in products]
             if len(einsums) == 1 and not committed:
                 parts = [claim.value]
             else:
@@ -237,11 +239,9 @@ class _Reduction:
             return
         batch = Batch(tuple(contraction.instance for contraction in contractions))
         for contraction, left in zip(contractions, self._contract(batch, contractions, values), strict=True):
-            functionals = contraction.functionals(left.point)
-            for side, functional, claimed in zip(
-                (contraction.left, contraction.right), functionals, left.values, strict=True
-            ):
-                self._route(side.value, functional, claimed)
+            functionals = contraction.functionals(left.point, self.shared)
+            for value, functional, claimed in zip(contraction.operands, functionals, left.values, strict=True):
+                self._route(value, functional, claimed)
 
     def _exchange_summands(self, einsums: Sequence[Contraction]) -> list[AffineForm]:
         """The sums of the contractions that a claim is made of."""
@@ -273,7 +273,8 @@ class _Reduction:
         combined = []
         for value, claims in by_value.items():
             coefficients = ext_powers(challenge, len(claims))
-            functionals = merged([(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)])
+            terms = [(c, claim.terms[0][1]) for c, claim in zip(coefficients, claims, strict=True)]
+            functionals = self.shared.merged(terms)
             total_value = combination([claim.value for claim in claims], coefficients)
             combined.append(ValueClaim(tuple((value, f) for f in functionals), total_value))
         return combined
@@ -291,7 +292,7 @@ class _Reduction:
             # Sources have smaller numbers, but for what a Delay names, which is committed: those are met last. So each
             # value is met once, with all that is asked of it.
             number = max(waiting, key=lambda value: (value not in self.plan.committed, value))
-            functionals = merged([(ONE, f) for f in waiting.pop(number)])
+            functionals = self.shared.merged([(ONE, f) for f in waiting.pop(number)])
             node = program.nodes[number - leaves] if number >= leaves else None
             if number in self.plan.committed:
                 found += [(number, f) for f in functionals]
@@ -325,28 +326,13 @@ class _Reduction:
         match node:
             case View() | Delay():
                 for term in node.terms() if isinstance(node, Delay) else node.terms:
-                    pulled = pull(functional, term.steps, self.plan.shape(term.source))
-                    yield term.source, _scaled(pulled, term.coefficient)
+                    pulled = self.shared.linear(pull, functional, term.steps, self.plan.shape(term.source))
+                    yield term.source, scaled(pulled, (term.coefficient % P, 0, 0))
             case Einsum(operands=(operand,)):
-                yield operand, expand_single(self.plan, node, functional)
+                shape = self.plan.shape(operand)
+                yield operand, self.shared.linear(expand_single, functional, node.subscripts, shape)
             case _:
                 raise InvalidInputError("the output of a lookup is always committed")
-
-
-def _at(shape: tuple[int, ...], point: Sequence[Ext]) -> Functional:
-    """The multilinear extension of a tensor, each axis padded with zeros to a power of two, at a point."""
-    vectors, used = [], 0
-    for size in shape:
-        bits = (size - 1).bit_length()
-        vectors.append(modular.eq_table(point[used : used + bits])[:, :size])
-        used += bits
-    return of_vectors(vectors)
-
-
-def _scaled(functional: Functional, factor: int) -> Functional:
-    if factor == 1:
-        return functional
-    return Functional(functional.shape, functional.factors, ext_mul(functional.scale, (factor % P, 0, 0)))
 
 
 def noted_sumcheck(

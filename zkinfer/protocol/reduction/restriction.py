@@ -28,6 +28,12 @@ class AxisWeights:
     weights: IntArray
 
     @cached_property
+    def variables(self) -> int:
+        """There are 2^variables weights."""
+        places: int = self.weights.shape[1]
+        return places.bit_length() - 1
+
+    @cached_property
     def as_point(self) -> tuple[Ext, Point] | None:
         """The s and z for which the weights are s * eq_table(z); see `as_point`."""
         return as_point(self.weights)

@@ -242,7 +242,7 @@ def reduce_ranges(
         looked_up = behind_weight(plan.program.weights[site.weight]) % P
         value = value - AffineForm(ext_scale(cut.padding_at(box, point), looked_up))
         claim(WEIGHTS, site.weight, site.box, point, value)
-        inside = CommittedTerm(WEIGHTS, site.weight, eq_functional(cut, box, point))
+        inside = CommittedTerm(WEIGHTS, site.weight, eq_functional(cut.shape, box, point))
         done.append(CommittedClaim((inside,), value))
 
     behind = [box.total for part in plan.layouts[WEIGHTS].cuts if part.lengthened for box in part.boxes]
