@@ -95,10 +95,8 @@ def test_letters_that_the_other_operand_lacks_are_summed_however_long(rows: int)
     weights[0] = P - 1
     weights[0, 0, 0] = 0
     contraction = contract(plan, node, Functional((1, rows, 2), (ones(1), weights)), Shared())
-    sides = contraction.sides
-    table = side_table(
-        sides, sides.left, np.ones((1, rows, 1), dtype=np.int64), ext_mul(contraction.scale, sides.scale)
-    )
+    (_, left, scale), _ = both_sides(contraction)
+    table = side_table(contraction.sides, left, np.ones((1, rows, 1), dtype=np.int64), scale)
     assert elements(table) == [(P - rows + 1, 0, 0), (P - rows, 0, 0)]
 
 

@@ -21,7 +21,7 @@ from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
 from zkinfer.protocol.pcs.claims import ClaimGroup
 from zkinfer.protocol.reduction.box_functional import PointEnds
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm
-from zkinfer.protocol.reduction.contraction import Contraction, Side, Sides
+from zkinfer.protocol.reduction.contraction import Contraction, ContractionSides, Side
 from zkinfer.protocol.reduction.functional import Functional
 from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import Plan
@@ -60,7 +60,7 @@ def value_of(functional: Functional, array: Array) -> Ext:
     return scalar.ext_base_dot(weights_of(functional), [int(x) % P for x in array.ravel()])
 
 
-def side_values(both: Sides, side: Side, array: Array, scale: Ext) -> list[Ext]:
+def side_values(both: ContractionSides, side: Side, array: Array, scale: Ext) -> list[Ext]:
     """A' or B' on the cube of the shared letters, each padded with zeros, row-major: by the definition of a side."""
     sizes, shared = both.sizes, both.shared
     letters = [*dict.fromkeys(side.letters + "".join(names for names, _ in side.factors) + shared)]

@@ -12,7 +12,7 @@ import numpy as np
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.field.scalar import ONE, Ext
-from zkinfer.protocol.reduction.contraction import Factor, Side, Sides, multiply, ones
+from zkinfer.protocol.reduction.contraction import ContractionSides, Factor, Side, multiply, ones
 from zkinfer.typing import Array, Floats, IntArray
 
 
@@ -92,7 +92,9 @@ class _Operand:
         self.integers, self.letters = None, kept
 
 
-def contracted(sides: Sides, side: Side, array: Array, shared: str) -> tuple[str, Array | None, Floats | None]:
+def contracted(
+    sides: ContractionSides, side: Side, array: Array, shared: str
+) -> tuple[str, Array | None, Floats | None]:
     """An operand summed over its letters that are not shared.
 
     Returns:
@@ -123,7 +125,7 @@ def _joined(factors: Sequence[Factor], letters: str) -> list[Factor]:
     return sorted([*joined, *found.values()], key=lambda f: -f[1].size)
 
 
-def side_table(sides: Sides, side: Side, array: Array, scale: Ext = ONE) -> Floats:
+def side_table(sides: ContractionSides, side: Side, array: Array, scale: Ext = ONE) -> Floats:
     """A side times a scale on the padded cube: base elements (2^n,) where nothing was multiplied, else (3, 2^n)."""
     shared = sides.shared
     letters, integers, found = contracted(sides, side, array, shared)
@@ -145,7 +147,7 @@ def side_table(sides: Sides, side: Side, array: Array, scale: Ext = ONE) -> Floa
     return table.reshape(DEGREE, -1)
 
 
-def _padded_base(sides: Sides, letters: str, integers: Array) -> Floats:
+def _padded_base(sides: ContractionSides, letters: str, integers: Array) -> Floats:
     """Integers in the order of the shared letters, padded with zeros."""
     ordered = integers.transpose([letters.index(c) for c in sides.shared])
     table = np.zeros(sides.padded)

@@ -1,5 +1,6 @@
 """The reduction against a prover that knows every value: true statements leave true claims, false ones do not."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ from support.linear_claims import Knowing, is_true
 from support.native_prover import Case, make_case
 from support.random_statements import knowing, random_case, reduce_knowing
 
-from zkinfer.circuit.program import Einsum, Program, Tensor, Term, View
+from zkinfer.circuit.program import Einsum, Node, Program, Tensor, Term, View
+from zkinfer.circuit.steps import Transpose
 from zkinfer.errors import ProvingError
 from zkinfer.protocol.field.scalar import ext_powers
-from zkinfer.protocol.reduction import plan
+from zkinfer.protocol.reduction import contraction, plan
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.claims import CommittedClaim
 from zkinfer.protocol.reduction.contraction import Contraction, contract
@@ -151,6 +153,49 @@ def test_products_that_are_read_again_are_contracted_once(floors: int, monkeypat
     _, party = reduced(case, case.publics)
     assert not party.false
     assert contracted == floors
+
+
+def heads(count: int) -> Case:
+    """So many products of two inputs of one shape, each seen through a view of its own; all are outputs."""
+    inputs = tuple(tensor(f"x{i}", (5, 3), 4) for i in range(2 * count))
+    nodes: list[Node] = []
+    first = 2 * count + 1
+    for i in range(count):
+        nodes += [
+            View(tensor(f"turned{i}", (3, 5), 4), (Term(2 * i, 1, (Transpose((1, 0)),)),)),
+            Einsum(tensor(f"product{i}", (3, 3)), "ab,bc->ac", (first + 2 * i, 2 * i + 1)),
+        ]
+    outputs = tuple(first + 2 * i + 1 for i in range(count))
+    program = Program(1, inputs, (tensor("w", (1,)),), (), tuple(nodes), outputs)
+    rng = np.random.default_rng(count)
+    return make_case(program, [np.array([1])], [rng.integers(-4, 5, (2, 5, 3)) for _ in inputs])
+
+
+def test_claims_on_equal_nodes_are_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: a network of many heads and layers takes hardly longer to follow than one of them."""
+    followed: Counter[str] = Counter()
+
+    def counted(place: Any, name: str) -> None:
+        function = getattr(place, name)
+
+        def run(*arguments: Any) -> Any:
+            followed[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(place, name, run)
+
+    counted(under_test, "pull")
+    counted(contraction, "sides_of")
+    found = []
+    for count in (1, 6):
+        followed.clear()
+        case = heads(count)
+        claims, party = reduced(case, case.publics)
+        assert not party.false
+        assert all(is_true(case.plan, party.stacks, claim) for claim in claims)
+        found.append(dict(followed))
+    assert found[0] == found[1]
+    assert found[0]["sides_of"] == 1
 
 
 def test_a_dry_run_needs_no_values() -> None:

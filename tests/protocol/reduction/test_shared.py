@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.functionals import weights_of
+from support.functionals import weights
 from support.random_contractions import random_ext, random_functional
 
 from zkinfer.circuit.steps import Slice, Step, Transpose
@@ -51,7 +51,7 @@ def test_what_differs_by_a_scale_is_pulled_once(seed: int) -> None:
     alike = [first, *(copied(first, random_ext(rng)) for _ in range(3))]
     for functional in alike:
         found = shared.linear(counted, functional, STEPS, (2, 4, 4))
-        assert weights_of(found) == weights_of(pull(functional, STEPS, (2, 4, 4)))
+        assert weights(found) == weights(pull(functional, STEPS, (2, 4, 4)))
     assert counted.calls == 1
 
 
@@ -69,7 +69,7 @@ def test_sums_are_those_of_merged(seed: int, count: int) -> None:
         for scale in (ONE, times):
             expected = merged([(ext_mul(scale, c), f) for c, f in terms])
             found = shared.merged([(c, scaled(f, scale)) for c, f in terms])
-            assert list(map(weights_of, found)) == list(map(weights_of, expected))
+            assert list(map(weights, found)) == list(map(weights, expected))
 
 
 def test_sums_in_one_proportion_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(100):
         functional = of_vectors([vector(rng, 1), vector(rng, 100)])
         found = shared.linear(pull, functional, (), (1, 100))
-        assert weights_of(found) == weights_of(functional)
+        assert weights(found) == weights(functional)
         alive.add(shared.form(functional))
         del functional, found
         gc.collect()
@@ -127,7 +127,7 @@ def test_what_is_too_large_is_not_kept_at_all(size: int, monkeypatch: pytest.Mon
     shared = Shared()
     functional = of_vectors([vector(np.random.default_rng(0), size)])
     kept = weakref.ref(shared.form(functional))
-    assert weights_of(shared.linear(pull, functional, (), (size,))) == weights_of(functional)
+    assert weights(shared.linear(pull, functional, (), (size,))) == weights(functional)
     gc.collect()
     assert (kept() is not None) == (size <= 1000)
 

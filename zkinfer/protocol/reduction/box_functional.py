@@ -38,6 +38,12 @@ class RowWeights:
         return _scaled(product, self.scale)
 
 
+def rows_of_point(point: Point, columns: int, scale: Ext = ONE) -> RowWeights:
+    """What `BoxFunctional.by_rows` gives for scale * eq of a point."""
+    split = len(point) - columns
+    return RowWeights(point[split:], scale, (modular.eq_table(point[:split]),))
+
+
 @dataclass(frozen=True, eq=False)
 class BoxFunctional:
     """Weights on a box: scale * eq of a point, or * the product of vectors over groups of its variables, row-major.
@@ -74,8 +80,7 @@ class BoxFunctional:
             w and z, which are unique. None if there are none, or the weights are zero.
         """
         if self.known is not None:
-            split = self.variables - columns
-            return RowWeights(self.known[split:], self.scale, (modular.eq_table(self.known[:split]),))
+            return rows_of_point(self.known, columns, self.scale)
         scale, left = self.scale, list(self.vectors)
         point: Point = ()
         while len(point) < columns:

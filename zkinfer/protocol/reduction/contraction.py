@@ -50,7 +50,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Sides:
+class ContractionSides:
     """Both sides of a contraction, which equal Einsums have in common.
 
     Attributes:
@@ -126,7 +126,7 @@ class Contraction:
     """
 
     operands: tuple[int, int]
-    sides: Sides
+    sides: ContractionSides
     scale: Ext
 
     @property
@@ -136,7 +136,7 @@ class Contraction:
 
     def functionals(self, point: Point, shared: Shared) -> tuple[Functional, Functional]:
         """What A'(point) and B'(point) are of A and of B."""
-        on_left, on_right = shared.of(Sides.functionals, self.sides, point)
+        on_left, on_right = shared.of(ContractionSides.functionals, self.sides, point)
         return scaled(on_left, self.scale), on_right
 
 
@@ -159,7 +159,7 @@ def contract(plan: Plan, node: Einsum, functional: Functional, shared: Shared) -
     return Contraction((a, b), sides, functional.scale)
 
 
-def sides_of(functional: Functional, subscripts: str, a: tuple[int, ...], b: tuple[int, ...]) -> Sides:
+def sides_of(functional: Functional, subscripts: str, a: tuple[int, ...], b: tuple[int, ...]) -> ContractionSides:
     """The sides of a contraction.
 
     Args:
@@ -181,7 +181,7 @@ def sides_of(functional: Functional, subscripts: str, a: tuple[int, ...], b: tup
     on_a = tuple(f for f in factors if all(f is not g for g in on_b))
     order = "".join(letter for letter in letters_b if letter in shared)
     monic_b, scale = _monic(on_b, functional.scale)
-    return Sides(Side(letters_a, on_a), Side(letters_b, monic_b), order, sizes, scale)
+    return ContractionSides(Side(letters_a, on_a), Side(letters_b, monic_b), order, sizes, scale)
 
 
 def _monic(factors: Sequence[Factor], scale: Ext) -> tuple[tuple[Factor, ...], Ext]:

@@ -10,8 +10,8 @@ with public W, and a sumcheck over the blocks of rows concerned leaves one evalu
 point. Then the column points of an opening are joined (`columns`).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from zkinfer.protocol.field.scalar import ONE, Ext, ext_dot, ext_mul, ext_powers
 from zkinfer.protocol.pcs.claims import ClaimGroup, RowClaim
 from zkinfer.protocol.pcs.copies import VEIL_ROWS, Link
 from zkinfer.protocol.pcs.params import Code
-from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds, RowWeights
+from zkinfer.protocol.reduction.box_functional import BoxFunctional, PointEnds, RowWeights, rows_of_point
 from zkinfer.protocol.reduction.boxes import Cut
 from zkinfer.protocol.reduction.claims import BlockSum, CommittedClaim, CommittedTerm, OpeningClaims
 from zkinfer.protocol.reduction.columns import join_columns
@@ -59,7 +59,8 @@ class MatrixPart(NamedTuple):
     Attributes:
         matrix: that the box lies in.
         box: the weights.
-        by_rows: these as `BoxFunctional.by_rows` gives them, if the box has a row of the matrix at least.
+        by_rows: these without their scale, as `BoxFunctional.by_rows` gives them, if the box has a row of the matrix
+            at least.
     """
 
     matrix: int
@@ -131,6 +132,8 @@ class _OpeningPlanner:
         self.witness = witness
         self.link = link
         self.shared = Shared()
+        self.on_boxes: dict[Hashable, list[tuple[int, tuple[AxisWeights, ...], RowWeights | None]]] = {}
+        self.vectors: dict[Hashable, AxisWeights] = {}
         self.first_rows, self.rows = _row_map(plan, codes, VEIL_ROWS if link else 0)
 
     def run(self, claims: Sequence[CommittedClaim]) -> OpeningClaims:
@@ -173,16 +176,37 @@ class _OpeningPlanner:
         log_columns = self._log_columns(term.matrix)
         if term.functional is None:
             box = cut.boxes[term.box]
+            rows = self.shared.of(rows_of_point, term.point, log_columns) if box.total >= log_columns else None
             known = BoxFunctional(term.vector, term.box, offsets[term.box], box, known=term.point)
-            return [MatrixPart(term.matrix, known, _by_rows(known, log_columns))]
+            return [MatrixPart(term.matrix, known, rows)]
         extended = term.matrix == WEIGHTS and self.plan.zeros_behind_weights
         form, scale = self.shared.form(term.functional), term.functional.scale
         parts = []
-        for one, rows in self.shared.of(_on_boxes, form, cut, extended, log_columns):
-            own = BoxFunctional(term.vector, one.number, offsets[one.number], one.box, scale, vectors=one.vectors)
-            own_rows = None if rows is None else replace(rows, scale=ext_mul(rows.scale, scale))
-            parts.append(MatrixPart(term.matrix, own, own_rows))
+        key = form, id(cut), extended, log_columns
+        if key not in self.on_boxes:
+            self.on_boxes[key] = self._on_boxes(form, cut, extended, log_columns)
+        for number, vectors, rows in self.on_boxes[key]:
+            own = BoxFunctional(term.vector, number, offsets[number], cut.boxes[number], scale, vectors=vectors)
+            parts.append(MatrixPart(term.matrix, own, rows))
         return parts
+
+    def _on_boxes(
+        self, functional: Functional, cut: Cut, extended: bool, log_columns: int
+    ) -> list[tuple[int, tuple[AxisWeights, ...], RowWeights | None]]:
+        """The boxes of a tensor on which a functional is not zero: its vectors without the scale, and those by rows."""
+        restricted = Restriction(functional, cut)
+        found = []
+        for number, box in enumerate(cut.boxes):
+            vectors = restricted.vectors(box, extended=extended) or (AxisWeights(restricted.dense(box)),)
+            if not any(vector.is_zero for vector in vectors):
+                alike = tuple(map(self._alike, vectors))
+                found.append((number, alike, _by_rows(BoxFunctional(0, number, 0, box, vectors=alike), log_columns)))
+        return found
+
+    def _alike(self, vector: AxisWeights) -> AxisWeights:
+        """One object for all vectors of the same weights."""
+        name = self.shared.name(vector.weights)
+        return vector if name is None else self.vectors.setdefault(name, vector)
 
     def _selected(self, sums: Sequence[PartsClaim], alone: Sequence[bool]) -> set[Columns]:
         """The column points that are worth an opening of their own."""
@@ -237,7 +261,7 @@ class _OpeningPlanner:
         for claim, coefficient in zip(found, coefficients, strict=True):
             for part in claim.parts:
                 assert part.by_rows is not None
-                weights = _scaled(part.by_rows.weights, coefficient)
+                weights = _scaled(part.by_rows.weights, ext_mul(coefficient, part.box.scale))
                 first = self.first_rows[part.matrix] + (part.box.offset >> log_columns)
                 at = slice(first, first + weights.shape[1])
                 rows[:, at] = (rows[:, at] + weights) % P
@@ -297,20 +321,6 @@ class _OpeningPlanner:
             found.append((value, coefficient))
             columns = point[split:]
         return ClaimGroup(columns, (RowClaim(rows, combination(*zip(*found, strict=True))),))
-
-
-def _on_boxes(
-    functional: Functional, cut: Cut, extended: bool, log_columns: int
-) -> list[tuple[BoxFunctional, RowWeights | None]]:
-    """A functional of scale one on the boxes of a tensor on which it is not zero, as if each began at cell 0."""
-    restricted = Restriction(functional, cut)
-    found = []
-    for number, box in enumerate(cut.boxes):
-        vectors = restricted.vectors(box, extended=extended) or (AxisWeights(restricted.dense(box)),)
-        if not any(vector.is_zero for vector in vectors):
-            one = BoxFunctional(0, number, 0, box, vectors=vectors)
-            found.append((one, _by_rows(one, log_columns)))
-    return found
 
 
 def _by_rows(box: BoxFunctional, log_columns: int) -> RowWeights | None:

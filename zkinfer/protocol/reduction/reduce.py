@@ -177,8 +177,8 @@ class _Reduction:
                 self.channel.note(security.batching("output point", 1))
                 point = (self.channel.challenge("output point"), *point)
             longest = max(longest, sum(bits))
-            stated = padded_eq(shape, point[len(point) - sum(bits) :])
-            functional = pull(stated, (), plan.shape(value))
+            stated = self.shared.of(padded_eq, shape, point[len(point) - sum(bits) :])
+            functional = self.shared.linear(pull, stated, (), plan.shape(value))
             if private:
                 (claimed,) = self._exchange_evaluation(value, functional)
                 self._commit(OUTPUTS, hidden, functional, claimed)

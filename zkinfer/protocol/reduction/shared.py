@@ -43,7 +43,7 @@ class Shared:
         known = self._products.get(id(factors))
         if known is not None:
             return known[1]
-        names = (functional.shape, *map(self._name, factors))
+        names = (functional.shape, *map(self.name, factors))
         found = self._forms.get(names)
         if found is None:
             found = Functional(functional.shape, factors)
@@ -51,6 +51,19 @@ class Shared:
             self._forms[names] = found
             self._products[id(factors)] = factors, found
         return found
+
+    def name(self, factor: IntArray) -> Hashable:
+        """What factors with the same entries have in common; None for one too large to be kept."""
+        known = self._arrays.get(id(factor))
+        if known is not None:
+            return known[1]
+        if not self._keeps(factor.size):
+            return None
+        name: Hashable = id(factor)
+        if factor.size <= DEGREE * MAX_HASHED:
+            name = factor.shape, blake3(factor.tobytes()).digest()
+        self._arrays[id(factor)] = factor, name
+        return name
 
     def of(self, function: Callable[..., T], *arguments: Hashable) -> T:
         """function(*arguments), computed once for equal arguments; of functionals, `form` says which are.
@@ -81,19 +94,6 @@ class Shared:
         inverse = ext_inv(first)
         ratios = tuple(ext_mul(scale, inverse) for scale, _ in live)
         return [scaled(one, first) for one in self.of(_in_proportion, ratios, tuple(form for _, form in live))]
-
-    def _name(self, factor: IntArray) -> Hashable:
-        """What factors with the same entries have in common; None for one too large to be kept."""
-        known = self._arrays.get(id(factor))
-        if known is not None:
-            return known[1]
-        if not self._keeps(factor.size):
-            return None
-        name: Hashable = id(factor)
-        if factor.size <= DEGREE * MAX_HASHED:
-            name = factor.shape, blake3(factor.tobytes()).digest()
-        self._arrays[id(factor)] = factor, name
-        return name
 
     def _keeps(self, size: int) -> bool:
         """Whether arrays of so many numbers can be kept; makes room for them."""
