@@ -1,6 +1,5 @@
 """What equal nodes share, against the same functions called anew."""
 
-import gc
 import weakref
 from collections.abc import Sequence
 
@@ -111,13 +110,12 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     shared = Shared()
     alive: weakref.WeakSet[Functional] = weakref.WeakSet()
-    for _ in range(100):
+    for _ in range(20):
         functional = of_vectors([vector(rng, 1), vector(rng, 100)])
         found = shared.linear(pull, functional, (), (1, 100))
         assert weights(found) == weights(functional)
         alive.add(shared.form(functional))
         del functional, found
-        gc.collect()
         assert sum(form.factors[1].shape[1] for form in alive) <= 1000
 
 
@@ -128,7 +126,6 @@ def test_what_is_too_large_is_not_kept_at_all(size: int, monkeypatch: pytest.Mon
     functional = of_vectors([vector(np.random.default_rng(0), size)])
     kept = weakref.ref(shared.form(functional))
     assert weights(shared.linear(pull, functional, (), (size,))) == weights(functional)
-    gc.collect()
     assert (kept() is not None) == (size <= 1000)
 
 
