@@ -92,6 +92,13 @@ def test_changed_bytes_end_in_a_proof_that_verifies_or_in_a_named_error(
             proves(keys or NativeKeys.load(here), original)
 
 
+def test_a_header_in_other_bytes_is_refused_although_it_says_the_same(folder: Path) -> None:
+    path = folder / MATRIX_FOLDER / storage.HEADER
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(WrongKeyError, match="damaged"):
+        NativeKeys.load(folder)
+
+
 @pytest.mark.parametrize("name", COPY_FILES)
 def test_a_damaged_copy_is_found_before_anything_is_shown_and_made_again(
     original: NativeKeys, folder: Path, name: str
