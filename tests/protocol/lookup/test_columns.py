@@ -21,8 +21,8 @@ from zkinfer.protocol.lookup.params import Block, LookupInstance, Stack
 from zkinfer.protocol.lookup.protocol import run_lookup
 from zkinfer.protocol.lookup.prover import KernelWitness
 from zkinfer.protocol.lookup.tables import ExplicitTable, LookupTable, RangeTable, step_table
-from zkinfer.protocol.lookup.trees import TableLayer
 from zkinfer.protocol.sumcheck import rounds
+from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.transcript import Transcript
 
 RANGE, STEP = RangeTable(16, 3), step_table(16, -8, 3)
@@ -175,17 +175,21 @@ def test_nodes_are_the_fractions_of_their_entries() -> None:
 
 def test_layers_that_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third layer of large stacks is not kept while the tree is above it: the messages are the same."""
-    instance, made = instance_of((WIDE, 10), (RANGE, 9)), list[int]()
-    make = columns.ColumnNodes._sums
+    instance, written = instance_of((WIDE, 11), (RANGE, 9), (STEP, 9), (RANGE, 10), (WIDE, 3)), list[int]()
+    write = columns.ColumnNodes._write
 
-    def noted(self: columns.ColumnNodes) -> TableLayer:
-        made.append(self.variables)
-        return make(self)
+    def noted(self: columns.ColumnNodes, start: int, stop: int, out: FactorTables) -> None:
+        written.append(stop - start)
+        write(self, start, stop, out)
 
-    monkeypatch.setattr(columns.ColumnNodes, "_sums", noted)
+    monkeypatch.setattr(columns.ColumnNodes, "_write", noted)
     kept = messages(instance)[0]
-    once = list(made)
+    whole = 1 << 12
+    assert written == [whole]
     monkeypatch.setattr(columns, "KEPT_BYTES", 0)
+    monkeypatch.setattr(columns, "PIECE", SHORTEST)
     fast, slow = messages(instance)
     assert fast == slow == kept
-    assert sorted(made[len(once) :]) == sorted(2 * once)
+    assert written[1:] == [*[SHORTEST] * (whole // SHORTEST), whole], (
+        "in pieces for what is above, then for its sumcheck"
+    )

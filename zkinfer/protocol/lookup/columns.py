@@ -32,7 +32,7 @@ from zkinfer.protocol.field.scalar import (
     ext_sub,
     quadratic,
 )
-from zkinfer.protocol.lookup import column_kernels
+from zkinfer.protocol.lookup import column_kernels, kernels
 from zkinfer.protocol.lookup.column_kernels import BLOCK
 from zkinfer.protocol.lookup.params import Stack
 from zkinfer.protocol.lookup.trees import LayerRounds, TableLayer, TreeLayer, add
@@ -48,6 +48,9 @@ SHORTEST = 4 * BLOCK
 
 JOINED = 1 << 15
 """Entries below which neighbours in one table are copied into one run: calling kernels costs more than that."""
+
+PIECE = 1 << 20
+"""Entries of which layer 2 is made at a time, where it is not kept."""
 
 _COLUMNS = 2
 """That the kernels know."""
@@ -205,16 +208,34 @@ class ColumnNodes:
         return self._leaves.variables - 1
 
     def above(self) -> TreeLayer:
-        return made_once_or_twice(self.variables - 1, self._sums)
+        return made_once_or_twice(self.variables - 1, self._sums, self._above_sums)
 
     def _sums(self) -> TableLayer:
         """Layer 2: the sums of four leaves."""
         out = FactorTables(FACTORS, self.variables - 1)
-        for run in self._leaves.runs:
-            groups, at = len(run.first) // (8 * LANES), run.start // 8
-            arguments = (*run.columns, run.constants, out.flat, out.stride, at)
-            split(column_kernels.column_layer, groups, max(1, GRAIN // (8 * LANES)), *arguments)
+        self._write(0, self._leaves.entries, out)
         return TableLayer(out)
+
+    def _above_sums(self) -> TableLayer:
+        """Layer 3, from pieces of layer 2."""
+        out, entries = FactorTables(FACTORS, self.variables - 2), min(PIECE, self._leaves.entries)
+        piece = FactorTables(FACTORS, (entries // 8).bit_length() - 1)
+        groups, grain = entries // 8 // (2 * LANES), max(1, GRAIN // (2 * LANES))
+        for start in range(0, self._leaves.entries, entries):
+            self._write(start, start + entries, piece)
+            arguments = (piece.flat, piece.stride, out.flat[start // 16 :], out.stride)
+            split(kernels.next_layer, groups, grain, *arguments)
+        return TableLayer(out)
+
+    def _write(self, start: int, stop: int, out: FactorTables) -> None:
+        """The nodes of layer 2 that are made of these entries, from the first place of the tables on."""
+        for run in self._leaves.runs:
+            first, last = max(start, run.start), min(stop, run.start + len(run.first))
+            if first < last:
+                part = run.part(first, last)
+                arguments = (*part.columns, part.constants, out.flat, out.stride, (first - start) // 8)
+                grain = max(1, GRAIN // (8 * LANES))
+                split(column_kernels.column_layer, (last - first) // (8 * LANES), grain, *arguments)
 
     def children(self, x: int) -> tuple[Fraction, Fraction]:
         return add(*self._leaves.children(2 * x)), add(*self._leaves.children(2 * x + 1))
@@ -231,13 +252,14 @@ class RepeatedLayer:
     Args:
         variables: of its sumcheck.
         make: makes the tables.
+        above: makes the layer above it.
     """
 
-    def __init__(self, variables: int, make: Callable[[], TableLayer]) -> None:
-        self.variables, self._make = variables, make
+    def __init__(self, variables: int, make: Callable[[], TableLayer], above: Callable[[], TreeLayer]) -> None:
+        self.variables, self._make, self._above = variables, make, above
 
     def above(self) -> TreeLayer:
-        return self._make().above()
+        return self._above()
 
     def children(self, x: int) -> tuple[Fraction, Fraction]:
         return self._make().children(x)
@@ -246,9 +268,13 @@ class RepeatedLayer:
         return self._make().rounds(point, lambda_, claim)
 
 
-def made_once_or_twice(variables: int, make: Callable[[], TableLayer]) -> TreeLayer:
-    """A layer of tables: a `RepeatedLayer` if they are large."""
-    return RepeatedLayer(variables, make) if LAYER_BYTES << variables > KEPT_BYTES else make()
+def made_once_or_twice(
+    variables: int, make: Callable[[], TableLayer], above: Callable[[], TreeLayer] | None = None
+) -> TreeLayer:
+    """A layer of tables: a `RepeatedLayer` if they are large. What makes the layer above it needs its tables or not."""
+    if LAYER_BYTES << variables <= KEPT_BYTES:
+        return make()
+    return RepeatedLayer(variables, make, above or (lambda: make().above()))
 
 
 class ColumnRounds(ABC):
