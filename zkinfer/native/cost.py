@@ -12,9 +12,13 @@ from dataclasses import dataclass, fields
 from zkinfer.circuit.program import Einsum, Program
 from zkinfer.execution.narrow import smallest_type
 from zkinfer.files.integers import bit_width, packed_bytes
+from zkinfer.native.gathered import EARLY_VARIABLES, LARGE_VARIABLES
 from zkinfer.native.witness import values_read
 from zkinfer.protocol.field.encoding import EXT_BYTES
 from zkinfer.protocol.field.params import DEGREE
+from zkinfer.protocol.lookup.columns import KEPT_BYTES as KEPT_LAYER_BYTES
+from zkinfer.protocol.lookup.columns import LAYER_BYTES
+from zkinfer.protocol.lookup.params import Stack
 from zkinfer.protocol.merkle.paths import DIGEST_BYTES
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS
@@ -225,6 +229,10 @@ BYTES_A_NODE = 60_000
 SCATTERED = 1.05
 """Memory between what is alive, over what is alive: what was freed and is too small for what came next."""
 
+BYTES_A_HASHED_LEAF = 400
+"""Of memory, for each symbol of a codeword, while codewords are hashed that are not kept: what is unfinished of the
+leaf's hash, and some rows."""
+
 _FLOAT, _INTEGER = 8, 8
 """Bytes of a field element in memory, and of an integer that is not narrow."""
 
@@ -279,11 +287,28 @@ def _proving_bytes(plan: Plan, header: Header) -> int:
     cells = _FLOAT * rows << header.log_columns
     indices = _FLOAT * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
     codewords = _FLOAT * (rows + 2 * DEGREE) * code.length
-    # Of four entries the two factors and two numerators of a fraction; of the layers above half as much, and so on. A
-    # tree of rows stores the two lowest layers too.
-    trees = _EXT * (instance.lookups + (4 << instance.rows.variables))
-    gathered = (_EXT + 2 * _FLOAT) * sum(
-        1 << sum((size - 1).bit_length() for size in site.cut.shape) for site in plan.sites if is_gathered(site.cut)
-    )
     kept = codewords if codewords <= KEPT_BYTES else 0
-    return cells + indices + kept + max(trees, gathered)
+    hashed = codewords if kept else BYTES_A_HASHED_LEAF * code.length
+    trees = sum(map(_tree_bytes, instance.stacks))
+    return cells + indices + max(hashed, kept + max(trees, _gathered_bytes(plan)))
+
+
+def _tree_bytes(stack: Stack) -> int:
+    """Of the layers of a tree that are in memory before the first is proven; later there are no more.
+
+    All of them take twice what the lowest takes. A full stack of entries has none of its two lowest.
+    """
+    full = stack.filled == 1 << stack.variables
+    lowest = LAYER_BYTES << max(0, stack.variables - (3 if full else 1))
+    return lowest if lowest > KEPT_LAYER_BYTES else 2 * lowest
+
+
+def _gathered_bytes(plan: Plan) -> int:
+    """Of the tables of gathered boxes."""
+    total = 0
+    for site in plan.sites:
+        if is_gathered(site.cut):
+            variables = sum((size - 1).bit_length() for size in site.cut.shape)
+            early = EARLY_VARIABLES if variables >= LARGE_VARIABLES else 0
+            total += 2 * _EXT << variables >> early
+    return total
