@@ -124,11 +124,10 @@ def _descend(
         lambda_ = channel.challenge("lookup layer")
         batch = layer_batch(lambda_, point, depths)
         claims = [combination(fractions[i], (ONE, lambda_)) for i in active]
-        witness = None
+        witness = None  # gives up the tables of the layer before
         if trees is not None:
             places = zip(active, depths, strict=True)
-            rounds = [trees[i].rounds(depth, point[layer - depth :], lambda_) for i, depth in places]
-            witness = SumcheckWitness(batch, rounds)
+            witness = SumcheckWitness(batch, [trees[i].rounds(k, point[layer - k :], lambda_) for i, k in places])
         reduced = run_sumcheck(batch, claims, channel, witness)
         child = channel.challenge("lookup child")
         point = (*max((claim.point for claim in reduced), key=len), child)
