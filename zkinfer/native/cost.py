@@ -19,7 +19,7 @@ from zkinfer.protocol.field.params import DEGREE
 from zkinfer.protocol.lookup.columns import KEPT_BYTES as KEPT_LAYER_BYTES
 from zkinfer.protocol.lookup.columns import LAYER_BYTES
 from zkinfer.protocol.lookup.params import Stack
-from zkinfer.protocol.merkle.paths import DIGEST_BYTES
+from zkinfer.protocol.merkle.paths import DIGEST_BYTES, SALT_BYTES
 from zkinfer.protocol.native_proof.encoding import Header
 from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
@@ -229,6 +229,9 @@ BYTES_A_NODE = 60_000
 SCATTERED = 1.05
 """Memory between what is alive, over what is alive: what was freed and is too small for what came next."""
 
+BYTES_A_LEAF = SALT_BYTES + 2 * DIGEST_BYTES
+"""Of memory, for each symbol of a codeword, until columns are opened: a salt, and the tree."""
+
 BYTES_A_HASHED_LEAF = 400
 """Of memory, for each symbol of a codeword, while codewords are hashed that are not kept: what is unfinished of the
 leaf's hash, and some rows."""
@@ -290,7 +293,8 @@ def _proving_bytes(plan: Plan, header: Header) -> int:
     kept = codewords if codewords <= KEPT_BYTES else 0
     hashed = codewords if kept else BYTES_A_HASHED_LEAF * code.length
     trees = sum(map(_tree_bytes, instance.stacks))
-    return cells + indices + max(hashed, kept + max(trees, _gathered_bytes(plan)))
+    always = cells + indices + BYTES_A_LEAF * code.length
+    return always + max(hashed, kept + max(trees, _gathered_bytes(plan)))
 
 
 def _tree_bytes(stack: Stack) -> int:
