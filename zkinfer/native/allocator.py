@@ -31,3 +31,10 @@ def keep_freed_memory() -> bool:
         return False
     never = -1
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, never))
+
+
+def give_back_freed_memory() -> None:
+    """Hand back to the system now what was freed so far, unless it is kept; only where the C library is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None and not keep_freed_memory.cache_info().currsize:
+        trim(ctypes.c_size_t(0))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -97,6 +97,9 @@ class CommittedRun:
     matrices: list[CommittedMatrix]
     roots: tuple[bytes, bytes, bytes]
 
+    kept_bytes: ClassVar[int | None] = None
+    """As of `pcs.prover.commit`, for what is committed for the proof."""
+
     @property
     def publics(self) -> dict[int, Array]:
         """The statement's integers, as `reduce_statement` takes them."""
@@ -137,7 +140,7 @@ def commit_run(
 
 
 def commit_stacks(
-    stacks: Sequence[Floats], shape: Shape, code: Code, randomness: Randomness | None
+    stacks: Sequence[Floats], shape: Shape, code: Code, randomness: Randomness | None, kept_bytes: int | None = None
 ) -> tuple[list[CommittedMatrix], tuple[bytes, bytes, bytes]]:
     """Commit to the cells of private inputs, private outputs and witness.
 
@@ -151,7 +154,7 @@ def commit_stacks(
             roots.append(b"")
             continue
         with phase("commitment"):
-            matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness))
+            matrices.append(commit(code, stack.reshape(-1, code.columns), masks, randomness, kept_bytes=kept_bytes))
         roots.append(matrices[-1].commitment.root)
     return matrices, (roots[0], roots[1], roots[2])
 
@@ -209,7 +212,8 @@ def run_committed(
     """
     with phase("pads"):
         pads = commit_pads(run.shape.variables, pads_checked, randomness)
-    masks = _masks(parameters, run.shape.weight_groups, randomness) if not weights.commitment.masks else []
+    groups = 0 if weights.commitment.masks else run.shape.weight_groups
+    masks = _masks(parameters, groups, randomness, run.kept_bytes)
     commitments = Commitments(run.header, run.roots, masks[0].commitment.root if masks else b"", pads.root, place)
     witness = RunWitness(
         pads.pads,
@@ -250,12 +254,15 @@ class RunWitness:
     pads_proof: CommittedPads
 
 
-def _masks(parameters: OpeningParameters, groups: int, randomness: Randomness | None) -> list[CommittedMatrix]:
+def _masks(
+    parameters: OpeningParameters, groups: int, randomness: Randomness | None, kept_bytes: int | None
+) -> list[CommittedMatrix]:
     """The masks of the weights' opening, in a matrix of their own, since they serve one proof alone."""
     if not groups:
         return []
     with phase("masks of the weights"):
-        return [commit(parameters.code, np.zeros((0, parameters.code.columns)), groups + 1, randomness)]
+        none = np.zeros((0, parameters.code.columns))
+        return [commit(parameters.code, none, groups + 1, randomness, kept_bytes=kept_bytes)]
 
 
 def public_values(plan: Plan, values: Mapping[int, Array]) -> dict[int, Array]:

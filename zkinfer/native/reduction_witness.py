@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
+from zkinfer.native.factored_blocks import FactoredBlock, rows_of
 from zkinfer.native.gathered import gathered_rounds
 from zkinfer.native.tensors import combined_rows, contract_rows, outer_table, side_table
 from zkinfer.protocol.field import kernels, modular
@@ -20,7 +21,7 @@ from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import WEIGHTS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.sumcheck.params import Batch
-from zkinfer.protocol.sumcheck.prover import kernel_witness
+from zkinfer.protocol.sumcheck.prover import instance_rounds, kernel_witness
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.timings import phase
@@ -60,7 +61,7 @@ class NativeReductionWitness:
         self._veil = veil
         self._values, self._stacks, self._blocks, self._counts = values, stacks, blocks, counts
         self._tables: dict[Contraction, tuple[Floats, Floats]] = {}
-        self._blocks_of_rows: dict[BlockSum, FactorTables] = {}
+        self._blocks_of_rows: dict[BlockSum, FactorTables | FactoredBlock] = {}
 
     def lookups(self, number: int = 0) -> KernelWitness:
         """Entries and multiplicities of the lookup argument."""
@@ -106,27 +107,27 @@ class NativeReductionWitness:
 
     def block_sums(self, sums: Sequence[BlockSum]) -> list[Ext]:
         """The values of sums over blocks."""
-        tables = [self._block_tables(one) for one in sums]
-        return [kernels.ext_base_dot(table.factor(1), table.factor(0)) for table in tables]
+        return [_block_total(self._block(one)) for one in sums]
 
     def block_sumcheck(self, batch: Batch, sums: Sequence[BlockSum]) -> SumcheckWitness:
         """The cells of blocks and their weights, which are then used up."""
-        tables = [self._block_tables(one) for one in sums]
+        blocks = [self._block(one) for one in sums]
         self._blocks_of_rows.clear()
-        return kernel_witness(batch, tables)
+        rounds = [
+            block
+            if isinstance(block, FactoredBlock)
+            else instance_rounds(instance, block, batch.weight_point(instance))
+            for instance, block in zip(batch.instances, blocks, strict=True)
+        ]
+        return SumcheckWitness(batch, rounds)
 
-    def _block_tables(self, one: BlockSum) -> FactorTables:
+    def _block(self, one: BlockSum) -> FactorTables | FactoredBlock:
         """A block's cells and weights, made once: most blocks need them for their sum, then for their sumcheck."""
         if one not in self._blocks_of_rows:
-            table = FactorTables(2, one.block.variables, base={0})
             cells = self._stacks[one.matrix][one.block.cells]
-            table.factor(0)[: len(cells)] = cells
-            table.factor(0)[len(cells) :] = 0.0
-            table.factor(1)[:] = 0.0
-            for coefficient, part in one.parts:
-                start = part.offset - one.block.start
-                add_weights(table.factor(1)[:, start : start + (1 << part.variables)], part, coefficient)
-            self._blocks_of_rows[one] = table
+            rows = rows_of(one) if cells.dtype in (np.int8, np.int16) else None
+            found = _block_tables(one, cells) if rows is None else FactoredBlock(one, cells, rows)
+            self._blocks_of_rows[one] = found
         return self._blocks_of_rows[one]
 
     def column_sumcheck(
@@ -149,6 +150,25 @@ class NativeReductionWitness:
                 cells = self._stacks[one.matrix][part.offset : part.offset + (1 << part.variables)]
                 total = ext_add(total, ext_mul(coefficient, evaluate_part(part, cells)))
         return total
+
+
+def _block_tables(one: BlockSum, cells: Array) -> FactorTables:
+    """The cells of a block, of which the last may be missing, and their weights."""
+    table = FactorTables(2, one.block.variables, base={0})
+    table.factor(0)[: len(cells)] = cells
+    table.factor(0)[len(cells) :] = 0.0
+    table.factor(1)[:] = 0.0
+    for coefficient, part in one.parts:
+        first = part.offset - one.block.start
+        add_weights(table.factor(1)[:, first : first + (1 << part.variables)], part, coefficient)
+    return table
+
+
+def _block_total(block: FactorTables | FactoredBlock) -> Ext:
+    """The sum of cells times weights."""
+    if isinstance(block, FactoredBlock):
+        return block.total
+    return kernels.ext_base_dot(block.factor(1), block.factor(0))
 
 
 def combined(stacks: Sequence[Array], rows: IntArray) -> Floats:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from blake3 import blake3
@@ -10,6 +11,7 @@ from blake3 import blake3
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import ranges_statement
+from zkinfer.native.allocator import give_back_freed_memory
 from zkinfer.native.kernels.columns import count
 from zkinfer.native.prove import CommittedRun, commit_stacks, header_for, prove_run
 from zkinfer.native.reduction_witness import NativeReductionWitness
@@ -66,6 +68,9 @@ class RangeRun(CommittedRun):
 
     columns: "RangeColumns"
     counted: tuple[list[Floats], ...]
+
+    kept_bytes: ClassVar[int | None] = 0
+    """No codewords are kept beside the trees of lookups: to encode so few again takes some milliseconds."""
 
     @property
     def publics(self) -> dict[int, Array]:
@@ -133,13 +138,13 @@ class RangeColumns:
                 yield self.looked_up(site.weight, site.box)[cells].astype(np.float64)
 
     def counts(self, number: int) -> list[Floats]:
-        """How often each row of each table of a piece is looked up.
+        """How often each row of each table of a piece is looked up, counted in the witness, whose cells are zero.
 
         Raises:
             InvalidInputError: an element is in no row.
         """
         piece = self.plan.pieces[number]
-        counts = [np.zeros(1 << table.variables) for table in piece.instance.tables]
+        counts = [self.cells(WITNESS, vector, 0) for vector in piece.multiplicities]
         for block, column in zip(piece.instance.blocks, self._columns(number), strict=True):
             count(column, piece.starts[block.table], counts[block.table][: piece.instance.tables[block.table].rows])
         return counts
@@ -163,6 +168,7 @@ class RangeAnswers(NativeReductionWitness):
 
     def lookups(self, number: int = 0) -> KernelWitness:
         """Entries and multiplicities of a piece."""
+        give_back_freed_memory()
         instance = self._columns.plan.pieces[number].instance
         return KernelWitness(instance, self._columns.of_piece(number), self._piece_counts[number])
 
@@ -185,10 +191,7 @@ def commit_ranges(
     with phase("witness"):
         columns.write_limbs()
         counted = tuple(columns.counts(number) for number in range(len(plan.pieces)))
-        for piece, counts in zip(plan.pieces, counted, strict=True):
-            for vector, found in zip(piece.multiplicities, counts, strict=True):
-                columns.cells(WITNESS, vector, 0)[:] = found
     stacks = (np.zeros(0), np.zeros(0), stack)
     shape = shape_of(plan, key.opening.code, header, key.log_copies)
-    matrices, roots = commit_stacks(stacks, shape, code, randomness)
+    matrices, roots = commit_stacks(stacks, shape, code, randomness, RangeRun.kept_bytes)
     return RangeRun(plan, {}, stacks, [], [], header, shape, matrices, roots, columns, counted)

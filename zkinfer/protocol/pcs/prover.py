@@ -147,7 +147,13 @@ class CommittedMatrix:
 
 
 def commit(
-    code: Code, data: Array, masks: int, randomness: Randomness | None = None, veil: Floats | None = None
+    code: Code,
+    data: Array,
+    masks: int,
+    randomness: Randomness | None = None,
+    veil: Floats | None = None,
+    *,
+    kept_bytes: int | None = None,
 ) -> CommittedMatrix:
     """Commit to a matrix for one proof.
 
@@ -159,6 +165,7 @@ def commit(
         masks: 1 + the number of groups that the opening will have; or 0 if another matrix brings them.
         randomness: the prover's; by default fresh.
         veil: rows that follow the data, shape (0 or 1, columns); none by default.
+        kept_bytes: codewords of more are encoded again where they are opened; `KEPT_BYTES` by default.
 
     Raises:
         InvalidInputError: the data are not such an array.
@@ -173,7 +180,7 @@ def commit(
     salts = randomness.octets(SALT_BYTES * code.length).reshape(code.length, SALT_BYTES)
     given = code, data, veil, blinding, mask_rows
     leaves: Leaves
-    if _FLOAT_BYTES * (rows + len(mask_rows)) * code.length > KEPT_BYTES:
+    if _FLOAT_BYTES * (rows + len(mask_rows)) * code.length > (KEPT_BYTES if kept_bytes is None else kept_bytes):
         with phase("encoding and tree"):
             leaves, nodes = ColumnsAgain(*given, salts), _tree_by_blocks(*given, salts, _HASHED_BLOCK_SYMBOLS)
     else:

@@ -252,6 +252,7 @@ def reduce_ranges(
         with nullcontext() if witness is None else witness.phase("lookups"):
             entries = None if witness is None else witness.lookups(number)
             found = run_trees(piece.instance, challenges, channel, entries)
+            del entries  # two pieces are never in memory together
         for site in piece.sites:
             values = [found.blocks[block].values[0] for block in site.blocks]
             total = plan.cuts(site.weight).boxes[site.box].total

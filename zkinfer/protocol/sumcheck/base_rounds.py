@@ -26,7 +26,7 @@ class BaseRounds:
 
     Args:
         instance: what is summed.
-        tables: the factors' values; read until the first challenge is bound.
+        tables: the factors' values; read until the first challenge is bound, and let go of then.
         point: for weights eq(point, x), or None for weight 1.
     """
 
@@ -85,6 +85,7 @@ class BaseRounds:
         arguments = (tables.flat, tables.stride, np.array(tables.rows), half, *balance_ext(challenge))
         split(base_kernels.first_fold, -(-half // LANES), GRAIN // LANES, *arguments, bound.flat, bound.stride)
         self._rest = kernel_rounds(self._instance, bound, None if self._point is None else self._point[1:])
+        self._tables = bound
 
     def values(self) -> list[Ext]:
         """After the last round, the values of the factors."""
