@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -168,9 +169,13 @@ class RangeAnswers(NativeReductionWitness):
 
     def lookups(self, number: int = 0) -> KernelWitness:
         """Entries and multiplicities of a piece."""
-        give_back_freed_memory()
         instance = self._columns.plan.pieces[number].instance
         return KernelWitness(instance, self._columns.of_piece(number), self._piece_counts[number])
+
+    def phase(self, name: str) -> AbstractContextManager[None]:
+        """A part of the proof, before which goes back to the system what the one before has freed."""
+        give_back_freed_memory()
+        return super().phase(name)
 
 
 def commit_ranges(
