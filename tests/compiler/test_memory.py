@@ -3,12 +3,13 @@
 import importlib
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from support.benchmarks import loaded
 
 import zkinfer as zk
 from zkinfer.compiler import memory
@@ -48,25 +49,11 @@ print(compiled, status("VmHWM") - empty)
 
 
 def block(width: int, path: Path) -> int:
-    """Writes a model of two layers of this width, and returns the bytes of its weights."""
-    rng = np.random.default_rng(0)
-    nodes, tensors = [], []
-    for k in range(2):
-        weight, bias = rng.normal(size=(width, width)) / np.sqrt(width), rng.normal(size=width)
-        tensors += [numpy_helper.from_array(a.astype(np.float32), f"{n}{k}") for n, a in (("w", weight), ("b", bias))]
-        nodes += [
-            helper.make_node("Gemm", [f"x{k}", f"w{k}", f"b{k}"], [f"h{k}"]),
-            helper.make_node("Relu", [f"h{k}"], [f"x{k + 1}"]),
-        ]
-    graph = helper.make_graph(
-        nodes,
-        "block",
-        [helper.make_tensor_value_info("x0", TensorProto.FLOAT, ["n", width])],
-        [helper.make_tensor_value_info("x2", TensorProto.FLOAT, None)],
-        tensors,
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return sum(len(tensor.raw_data) for tensor in tensors)
+    """Writes the block of this width that `benchmarks/compile_memory.py` measures; returns the bytes of its weights."""
+    with contextmanager(loaded)("compile_memory") as benchmark:
+        model = benchmark.block(width)
+    onnx.save(model, path)
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process took at most is read from Linux's /proc")

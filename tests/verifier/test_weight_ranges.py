@@ -25,10 +25,10 @@ from zkinfer.protocol.native_proof.encoding import encode
 from zkinfer.protocol.pads.params import PadParameters
 from zkinfer.protocol.reduction import weight_ranges as protocol
 from zkinfer.protocol.reduction.plan import WEIGHTS, WITNESS, check_program, make_plan
-from zkinfer.protocol.reduction.weight_ranges import make_range_plan
+from zkinfer.protocol.reduction.weight_ranges import RangePlan, make_range_plan
 from zkinfer.typing import Array, IntArray
 from zkinfer.verifier import native, reference, verify, weight_ranges
-from zkinfer.verifier.reference.weight_ranges import RangePlan
+from zkinfer.verifier.reference import weight_ranges as reference_ranges
 from zkinfer.verifier.weight_ranges import RangeCheck, weight_range_bits
 
 CHECKS = pytest.mark.parametrize("check", [native.check_ranges, reference.check_ranges], ids=["python", "reference"])
@@ -292,10 +292,18 @@ def test_many_pieces_are_proven_one_after_another(check: RangeCheck) -> None:
     assert divided & set(plan.limbs)
     assert {weight for weight in divided if plan.cuts(weight).lengthened} - set(plan.limbs)
     assert check(claimed_in_bounds(MIXED, ends(MIXED))) >= 128
-    for number in (0, len(MIXED.weights) - 1):
-        weights = ends(MIXED)
-        weights[number][2] = MIXED.weights[number].hi + 1
+    for number in (0, len(plan.pieces) // 2, len(plan.pieces) - 1):
+        weights, (weight, place) = ends(MIXED), first_element(plan, number)
+        weights[weight][place] = MIXED.weights[weight].hi + 1
         assert_refused(claimed_in_bounds(MIXED, weights), check)
+
+
+def first_element(plan: RangePlan, number: int) -> tuple[int, int]:
+    """The first element that a piece is about: the weight's number, and its place in a weight of one axis."""
+    piece = plan.pieces[number]
+    site = piece.sites[0]
+    start = site.cells(piece.instance.blocks[site.blocks[0]].variables).start
+    return site.weight, plan.cuts(site.weight).boxes[site.box].starts[1] + start
 
 
 def test_bounds_that_are_too_far_apart_for_the_field_are_refused() -> None:
@@ -306,12 +314,12 @@ def test_bounds_that_are_too_far_apart_for_the_field_are_refused() -> None:
         one = Program(1, (Tensor("x", (1,), 0, 0, 1),), weights, (), nodes, (2,))
         if rows == 2**48:
             check_program(one)
-            RangePlan(one)
+            reference_ranges.RangePlan(one)
         else:
             with pytest.raises(ProvingError, match=r"w: the range of a weight's bounds is below 2\^48"):
                 check_program(one)
             with pytest.raises(MalformedCommitmentError, match="too far apart"):
-                RangePlan(one)
+                reference_ranges.RangePlan(one)
 
 
 def test_a_commitment_without_symbols_for_one_proof_more_carries_none(honest: Commitment) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +11,7 @@ from blake3 import blake3
 from zkinfer.files.commitment import Commitment
 from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.statement import ranges_statement
-from zkinfer.native.allocator import give_back_freed_memory
+from zkinfer.native.allocator import returning_freed_memory
 from zkinfer.native.kernels.columns import count
 from zkinfer.native.prove import CommittedRun, commit_stacks, header_for, prove_run
 from zkinfer.native.reduction_witness import NativeReductionWitness
@@ -52,10 +51,11 @@ def prove_ranges(commitment: Commitment, matrix: StoredMatrix, seed: bytes) -> b
     # The statement's 32 bytes come last, and an encoded header tells its own end: no two inputs are the same bytes.
     stream = STREAM_LABEL + protocol.DOMAIN + encode_header(header) + statement
     randomness = Randomness(blake3(stream, key=seed).digest())
-    run = commit_ranges(plan, header, matrix.data, key, randomness)
-    first = matrix.take_reserved()
-    with matrix.proving_from(first.place.number):
-        return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
+    with returning_freed_memory():
+        run = commit_ranges(plan, header, matrix.data, key, randomness)
+        first = matrix.take_reserved()
+        with matrix.proving_from(first.place.number):
+            return prove_run(run, statement, first.matrix, key.opening, randomness, first.place, key.copies.link())
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,6 @@ class RangeAnswers(NativeReductionWitness):
         """Entries and multiplicities of a piece."""
         instance = self._columns.plan.pieces[number].instance
         return KernelWitness(instance, self._columns.of_piece(number), self._piece_counts[number])
-
-    def phase(self, name: str) -> AbstractContextManager[None]:
-        """A part of the proof, before which goes back to the system what the one before has freed."""
-        give_back_freed_memory()
-        return super().phase(name)
 
 
 def commit_ranges(
