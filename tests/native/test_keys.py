@@ -290,6 +290,7 @@ SETUP = """
 from pathlib import Path
 from support.example_programs import mlp
 from zkinfer.native.setup import setup
+from zkinfer.typing import IntArray
 example = mlp()
 print("begun", flush=True)
 setup(example.program, example.weights, folder=Path(sys.argv[1]), proofs=500)

@@ -256,16 +256,14 @@ def memory_bytes(plan: Plan, header: Header, weights: Code, executing: int) -> i
         executing: bytes of `Executor.peak_bytes`, or 0 for what the execution leaves at its end alone.
     """
     program, layout = plan.program, plan.layouts[WEIGHTS]
-    elements = sum(tensor.size for tensor in program.weights)
+    # The executor has all weights as they are and packed for its kernels.
     narrow = sum(tensor.size * smallest_type(tensor.lo, tensor.hi).itemsize for tensor in program.weights)
     process = PROCESS_BYTES + BYTES_A_NODE * len(program.nodes)
-    # The executor takes all weights as int64, and then has them as they are and packed for its kernels.
-    loading = process + 2 * narrow + _INTEGER * elements
     rows = layout.rows(weights.log_columns)
     matrix = cell_bytes(program) * (rows << weights.log_columns) + _FLOAT * rows * weights.blinding
     resident = process + 2 * narrow + matrix + BYTES_A_MASK_SYMBOL * weights.length + _public_bytes(plan)
     proving = max(executing, _kept_bytes(plan) + _proving_bytes(plan, header))
-    return int(SCATTERED * max(loading, resident + proving))
+    return int(SCATTERED * (resident + proving))
 
 
 def _public_bytes(plan: Plan) -> int:

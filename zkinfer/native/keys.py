@@ -31,7 +31,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.native import storage
 from zkinfer.native.storage import StoredMatrix
 from zkinfer.native.witness import values_read
-from zkinfer.typing import IntArray
+from zkinfer.typing import Array, IntArray
 
 WEIGHTS_FILE = "weights"
 MATRIX_FOLDER = "matrix"
@@ -100,15 +100,20 @@ class NativeKeys(Keys):
             ArtifactError: the file is missing.
             WrongKeyError: it is damaged.
         """
+        return tuple(narrow.astype(np.int64) for narrow in self._narrow_weights())
+
+    def _narrow_weights(self) -> list[Array]:
+        """The same in the integers that they are stored in, in memory of their own, not to be written to."""
         data = _read_weights(self.folder / WEIGHTS_FILE)
         if parallel_hasher().update(data).digest() != self._secrets.digests[WEIGHTS_FILE]:
             raise _damaged(self.folder / WEIGHTS_FILE)
         arrays, start = [], 0
         for tensor, width in zip(self.program.weights, self._secrets.widths, strict=True):
-            narrow = np.frombuffer(data, dtype=f"<i{width}", count=tensor.size, offset=start)
-            arrays.append(narrow.astype(np.int64).reshape(tensor.shape))
+            stored = np.frombuffer(data, dtype=f"<i{width}", count=tensor.size, offset=start)
+            arrays.append(stored.astype(f"i{width}").reshape(tensor.shape))
+            arrays[-1].flags.writeable = False
             start += width * tensor.size
-        return tuple(arrays)
+        return arrays
 
     @cached_property
     def executor(self) -> Executor:
@@ -120,7 +125,7 @@ class NativeKeys(Keys):
             WrongKeyError: one of them is damaged.
         """
         self._compare(DATA_FILE)
-        return Executor(self.program, self.weights, keep=values_read(self.program))
+        return Executor(self.program, self._narrow_weights(), keep=values_read(self.program))
 
     @property
     def ancestors(self) -> tuple[bytes, ...]:

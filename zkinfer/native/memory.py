@@ -16,9 +16,9 @@ from zkinfer.native.prove import header_for
 from zkinfer.protocol.pcs.params import Code
 from zkinfer.protocol.reduction.plan import Plan, make_plan
 
-KEYS = 4.8
-"""Bytes of memory that making keys takes for a weight beside the weights, where it takes the fewest; a low figure of
-`benchmarks/making_keys.py`."""
+KEYS = 4.0
+"""Bytes of memory that making keys takes for a weight beside the weights, at least: the trees of lookups and their
+entries, 32 bytes for each of an eighth of the weights."""
 
 
 def require_memory(
