@@ -10,7 +10,9 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,13 +20,17 @@ from support.example_programs import Example, everything, mlp
 from support.paths import TESTS as TESTS_FOLDER
 
 from zkinfer.backend import Keys
+from zkinfer.circuit.program import Program
 from zkinfer.errors import ArtifactError, BudgetError, InvalidInputError, WrongKeyError
+from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import wrap
 from zkinfer.files.budget import create
+from zkinfer.files.integers import array_width
 from zkinfer.files.key_folder import COMMITMENT_FILE, SECRET_FILE, SECRET_KIND
 from zkinfer.native import storage
 from zkinfer.native.keys import MATRIX_FOLDER, SECRET_VERSION, WEIGHTS_FILE, NativeKeys
 from zkinfer.native.setup import setup
+from zkinfer.typing import IntArray
 
 SEED = bytes(range(100, 132))
 TESTS = str(TESTS_FOLDER)
@@ -86,6 +92,23 @@ def test_weights_of_every_width_come_back(tmp_path: Path, top: int) -> None:
         np.testing.assert_array_equal(found, expected)
     widths = {127: 1, 128: 2, 32768: 4, 2**40: 8}
     assert (tmp_path / "keys" / WEIGHTS_FILE).stat().st_size == 3 * widths[top] + 1
+
+
+def test_weights_are_executed_in_the_integers_that_they_are_stored_in(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[np.dtype[Any]] = []
+    honest = Executor.__init__
+
+    def noted(self: Executor, program: Program, weights: Sequence[IntArray], **options: Any) -> None:
+        given.extend(weight.dtype for weight in weights)
+        honest(self, program, weights, **options)
+
+    monkeypatch.setattr(Executor, "__init__", noted)
+    loaded = NativeKeys.load(copy)
+    assert loaded.executor.program == loaded.program
+    assert given == [np.dtype(f"i{array_width(weight)}") for weight in loaded.weights]
+    assert max(dtype.itemsize for dtype in given) < 8
 
 
 def test_all_but_the_commitment_is_for_the_owner_alone(keys: NativeKeys) -> None:

@@ -21,7 +21,7 @@ from zkinfer.protocol.reduction.gather import Gathering
 from zkinfer.protocol.reduction.plan import WEIGHTS, Plan
 from zkinfer.protocol.reduction.weight_ranges import AnyPlan
 from zkinfer.protocol.sumcheck.params import Batch
-from zkinfer.protocol.sumcheck.prover import instance_rounds, kernel_witness
+from zkinfer.protocol.sumcheck.prover import kernel_witness, start
 from zkinfer.protocol.sumcheck.tables import FactorTables
 from zkinfer.protocol.sumcheck.witness import SumcheckWitness
 from zkinfer.timings import phase
@@ -114,9 +114,7 @@ class NativeReductionWitness:
         blocks = [self._block(one) for one in sums]
         self._blocks_of_rows.clear()
         rounds = [
-            block
-            if isinstance(block, FactoredBlock)
-            else instance_rounds(instance, block, batch.weight_point(instance))
+            block if isinstance(block, FactoredBlock) else start(instance, block, batch.weight_point(instance))
             for instance, block in zip(batch.instances, blocks, strict=True)
         ]
         return SumcheckWitness(batch, rounds)

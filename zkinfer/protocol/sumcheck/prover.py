@@ -20,10 +20,10 @@ def kernel_witness(batch: Batch, factors: Sequence[FactorTables]) -> SumcheckWit
         ShapeError: tables are not of the size that their instance says.
     """
     pairs = zip(batch.instances, factors, strict=True)
-    return SumcheckWitness(batch, [instance_rounds(one, tables, batch.weight_point(one)) for one, tables in pairs])
+    return SumcheckWitness(batch, [start(one, tables, batch.weight_point(one)) for one, tables in pairs])
 
 
-def instance_rounds(instance: Instance, tables: FactorTables, point: Point | None) -> Rounds:
+def start(instance: Instance, tables: FactorTables, point: Point | None) -> Rounds:
     """The rounds of an instance; the point is that of its weight."""
     tables.require(instance.factors, instance.variables)
     return BaseRounds(instance, tables, point) if tables.base else kernel_rounds(instance, tables, point)
