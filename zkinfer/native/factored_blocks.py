@@ -19,12 +19,12 @@ import numpy as np
 from zkinfer.native.tensors import outer_table
 from zkinfer.protocol.field import kernels, modular
 from zkinfer.protocol.field.scalar import ONE, ZERO, Ext, ext_add, ext_mul
-from zkinfer.protocol.reduction.box_functional import BoxFunctional
+from zkinfer.protocol.reduction.box_functional import BoxFunctional, placed
 from zkinfer.protocol.reduction.claims import BlockSum
 from zkinfer.protocol.sumcheck.params import Instance, Monomial, Polynomial
 from zkinfer.protocol.sumcheck.rounds import kernel_rounds
 from zkinfer.protocol.sumcheck.tables import FactorTables
-from zkinfer.protocol.sumcheck.witness import Rounds
+from zkinfer.protocol.sumcheck.witness import Joinable, Rounds
 from zkinfer.typing import Array, Floats
 
 TABLE_SHARE = 16
@@ -49,7 +49,7 @@ def _ends(part: BoxFunctional) -> set[int]:
     """After how many variables the weights can be divided."""
     if part.known is not None:
         return set(range(part.variables + 1))
-    return {0, *(part.variables - behind for _, _, behind in part.placed())}
+    return {0, *(part.variables - behind for _, _, behind in placed(part.vectors))}
 
 
 class FactoredBlock:
@@ -99,6 +99,10 @@ class FactoredBlock:
         """After the last round: the block's cells and their weights, at the point."""
         return self._rounds.values()
 
+    def joinable(self) -> tuple[Joinable, Ext] | None:
+        """See `protocol.sumcheck.witness.Rounds`: sums over rows have fewer variables than the block has left."""
+        return self._rounds.joinable() if len(self._point) >= self._rows else None
+
 
 def _divided(part: BoxFunctional, coefficient: Ext, rows: int) -> tuple[Floats, Floats]:
     """The weights of a part, times the coefficient, as h and t."""
@@ -106,7 +110,7 @@ def _divided(part: BoxFunctional, coefficient: Ext, rows: int) -> tuple[Floats, 
     if part.known is not None:
         return kernels.eq_table(part.known[:rows], scale), kernels.eq_table(part.known[rows:])
     heads, tails = [modular.from_exts([scale])], [modular.from_exts([ONE])]
-    for vector, _, behind in part.placed():
+    for vector, _, behind in placed(part.vectors):
         (heads if behind >= part.variables - rows else tails).append(vector.weights)
     return outer_table(heads), outer_table(tails)
 

@@ -124,7 +124,7 @@ class PointEnds:
         self._products: dict[tuple[AxisWeights, ...], Ext] = {}
         alike: dict[tuple[int, int], dict[AxisWeights, None]] = {}
         for vectors in dict.fromkeys(part.vectors for part in parts):
-            for vector, bits, behind in _placed(vectors):
+            for vector, bits, behind in placed(vectors):
                 alike.setdefault((bits, behind), {})[vector] = None
         for (bits, behind), found in alike.items():
             self._evaluate(list(found), bits, behind)
@@ -145,7 +145,7 @@ class PointEnds:
         """The extension of a product of vectors, whose variables are the last ones."""
         if vectors not in self._products:
             value = ONE
-            for vector, bits, behind in _placed(vectors):
+            for vector, bits, behind in placed(vectors):
                 value = ext_mul(value, self._of_vector(vector, bits, behind))
             self._products[vectors] = value
         return self._products[vectors]
@@ -168,7 +168,7 @@ class PointEnds:
         return self._point[len(self._point) - variables :]
 
 
-def _placed(vectors: Sequence[AxisWeights]) -> Iterator[tuple[AxisWeights, int, int]]:
+def placed(vectors: Sequence[AxisWeights]) -> Iterator[tuple[AxisWeights, int, int]]:
     """Each vector, of how many variables it is, and how many are behind these."""
     behind = sum(vector.variables for vector in vectors)
     for vector in vectors:
