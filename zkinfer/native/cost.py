@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from zkinfer.circuit.program import Einsum, Program
 from zkinfer.execution.narrow import smallest_type
 from zkinfer.files.integers import bit_width, packed_bytes
+from zkinfer.native.codewords import kept_codeword_bytes
 from zkinfer.native.gathered import EARLY_VARIABLES, LARGE_VARIABLES
 from zkinfer.native.witness import values_read
 from zkinfer.protocol.field.encoding import EXT_BYTES
@@ -25,7 +26,6 @@ from zkinfer.protocol.native_proof.protocol import PADS
 from zkinfer.protocol.native_proof.shape import Shape
 from zkinfer.protocol.pads.params import LEAF_BYTES, PadSizes
 from zkinfer.protocol.pcs.params import Code, OpeningParameters, symbols_of
-from zkinfer.protocol.pcs.prover import KEPT_BYTES
 from zkinfer.protocol.pcs.sizes import expected_opening_bytes
 from zkinfer.protocol.reduction.gather import is_gathered
 from zkinfer.protocol.reduction.plan import INPUTS, WEIGHTS, WITNESS, Plan
@@ -288,7 +288,7 @@ def _proving_bytes(plan: Plan, header: Header) -> int:
     cells = _FLOAT * rows << header.log_columns
     indices = _FLOAT * sum(1 << b.variables for b in instance.blocks if instance.tables[b.table].columns > 1)
     codewords = _FLOAT * (rows + 2 * DEGREE) * code.length
-    kept = codewords if codewords <= KEPT_BYTES else 0
+    kept = codewords if codewords <= kept_codeword_bytes() else 0
     hashed = codewords if kept else BYTES_A_HASHED_LEAF * code.length
     trees = sum(map(_tree_bytes, instance.stacks))
     always = cells + indices + BYTES_A_LEAF * code.length

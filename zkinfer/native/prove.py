@@ -16,6 +16,7 @@ from zkinfer.files.native_key import NativeVerifyingKey
 from zkinfer.files.proof import OutputTensor, PrivateTensor, Proof, check_claimed
 from zkinfer.files.statement import Shown, Statement
 from zkinfer.native.allocator import keep_freed_memory
+from zkinfer.native.codewords import kept_codeword_bytes
 from zkinfer.native.proof_sizes import COSTS
 from zkinfer.native.reduction_witness import NativeReductionWitness
 from zkinfer.native.witness import trace
@@ -135,7 +136,7 @@ def commit_run(
     shape = shape_of(plan, weights.code, header, log_copies)
     with phase("witness"):
         witness = trace(plan, values, tables, code.log_columns)
-    matrices, roots = commit_stacks(witness.stacks, shape, code, randomness)
+    matrices, roots = commit_stacks(witness.stacks, shape, code, randomness, kept_codeword_bytes())
     return CommittedRun(plan, values, witness.stacks, witness.blocks, witness.counts, header, shape, matrices, roots)
 
 
