@@ -22,18 +22,18 @@ from zkinfer.protocol.reduction.layout import weight_matrix
 from zkinfer.protocol.reduction.plan import make_plan
 
 STORED = {
-    ("mlp", False, False): "0592be06e1e5e90d1687d71968641603f9941ca10eff92d0a32a58018f92d56d",
-    ("mlp", True, True): "dbf6ec3a0a3d2076e861b5b67299dc53d5fd38ac66206da8ed045fb651bb130c",
-    ("everything", False, False): "33e09b43c47aacb6243bd0f2a7cd89f3f7bc01e43ef9fb086a82853d31c21b21",
-    ("everything", True, False): "d0bf519ef4c1b3a342a874ef2a44fccfbee4f8030cf6b267a9a3357a3e9ca1a7",
-    ("everything", False, True): "dd1436a322cc8df0f044627bf2cb00b86b930bee7ca5fff0aeb2f85f874fabec",
+    ("mlp", False, False): "9356e761a0eaeaa5172c260ce7919632dd4c748c766db6951a6c38bc4ca2b429",
+    ("mlp", True, True): "c75f19ce6b208515b56de87d5501831d02fbce33b965aef7c2ccc545d48e0f85",
+    ("everything", False, False): "0d56485ab6e8d9a4170b6538522855b9fcf2d77346c82717d2994ef7826f29da",
+    ("everything", True, False): "5c225fecd119a94db55b9279d380b9eb80933a43a31158ca7d8f401e2e558495",
+    ("everything", False, True): "49b9fdee7215a1d0e8a8b484f0fcb9080dc2cfd2f54c16c63b350b393a152e34",
 }
 """By program, and whether inputs and outputs are hidden."""
 
 SMALL = OpeningParameters(Code(log_columns=5, blinding=169, log_length=10), 169, 10, 0)
 STORED_COPY = [
-    "ca6774cc7fef321476643ee3adb5f51add4c40738c30c8820fb74063e293103c",
-    "ad55cbb3779e88925825b13fad20b83be5568fe8fcdde9833201435aef80adb9",
+    "88008c55013c0e263a2a966f234c9ea75f5861854e93fe3758329b57598d8cfa",
+    "af8e6a47215f4371ef96a18adb92c4d32bc3e4ba9a5c7497948f175f49857b5d",
 ]
 """Of the root over four copies with a fixed seed, and of a proof of one of them."""
 

@@ -34,9 +34,9 @@ class FileKind:
 
 
 CIRCUIT = FileKind("circ", 1, "circuit", ".zkcircuit", 1 << 33, "zkinfer.compiler.model:Circuit", private=True)
-COMMITMENT = FileKind("comm", 6, "commitment", ".zkc", 256 << 20, "zkinfer.files.commitment:Commitment")
-PROOF = FileKind("prof", 7, "proof", ".zkp", 256 << 20, "zkinfer.files.proof:Proof")
-ROTATION = FileKind("rota", 5, "rotation", ".zkr", 256 << 20, "zkinfer.files.rotation:Rotation")
+COMMITMENT = FileKind("comm", 7, "commitment", ".zkc", 256 << 20, "zkinfer.files.commitment:Commitment")
+PROOF = FileKind("prof", 8, "proof", ".zkp", 256 << 20, "zkinfer.files.proof:Proof")
+ROTATION = FileKind("rota", 6, "rotation", ".zkr", 256 << 20, "zkinfer.files.rotation:Rotation")
 KEY_SECRET = FileKind("pkey", 1, "secret part of proving keys", ".zkk", 1 << 34, private=True)
 
 MANIFEST = FileKind("mani", 1, "manifest", ".zkm", 1 << 30, "zkinfer.jobs.manifest:Manifest")

@@ -40,7 +40,7 @@ from zkinfer.protocol.reduction.witness import ReductionWitness
 from zkinfer.protocol.transcript import NONCE_BYTES, Transcript
 from zkinfer.typing import IntArray
 
-DOMAIN = b"zkinfer native proof 9"
+DOMAIN = b"zkinfer native proof 10"
 PADS = PadParameters()
 
 

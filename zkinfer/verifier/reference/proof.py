@@ -24,7 +24,7 @@ from zkinfer.verifier.reference.plan import INPUTS, OUTPUTS, WITNESS, Plan
 from zkinfer.verifier.reference.value_claims import ValueClaims
 from zkinfer.verifier.reference.weight_ranges import RangePlan, claim_ranges
 
-DOMAIN = b"zkinfer native proof 9"
+DOMAIN = b"zkinfer native proof 10"
 RANGES_CONTEXT = "zkinfer 2026 statement of weight ranges v1"
 HIDDEN_VALUES_CONTEXT = "zkinfer 2026 hidden values v1"
 MAX_LOG_LENGTH = 24
