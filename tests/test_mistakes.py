@@ -71,6 +71,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "inputs of more samples": (lambda b: b.verify(np.concatenate([X, X])), "hand in what it was made for"),
     "a folder in the place of a model": (lambda b: zk.compile(DIGITS, b.typical), "name a file"),
     "a job where there is none": (lambda b: jobs.status(DIGITS), "zkinfer batch run begins a job"),
+    "the outcome of a job where there is none": (
+        lambda b: jobs.verify_job(DIGITS, b.keys.commitment, DIGITS / "calibration.npy"),
+        "holds no manifest.zkm",
+    ),
     "a job of a table of text": (lambda b: jobs.run("job", b.keys, ROOT / "README.md"), "numpy.save"),
     "no inputs in an array": (lambda b: zk.prove(b.keys, X[:0]), "holds no samples"),
     "a backend that does not exist": (lambda b: zk.setup(b.circuit, backend="halo"), "choose one of: native, ezkl"),
@@ -88,6 +92,8 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         "zk.setup(circuit).commitment",
     ),
     "there is no folder of keys": (lambda b: zk.Keys.load("nokeys"), "nokeys; `zkinfer setup` makes one"),
+    "another folder in the place of keys": (lambda b: zk.Keys.load(DIGITS), "Name the folder that `zkinfer setup`"),
+    "inputs of another model": (lambda b: zk.prove(b.keys, b.typical), "a circuit has the shapes that it was compiled"),
     "a file in the place of keys": (lambda b: zk.Keys.load(MODEL), "the order is `zkinfer prove KEYS INPUT`"),
     "compile in the wrong order": (lambda b: zk.compile(b.typical, MODEL), "wrong order: compile(model, calibration)"),
     "an array in the place of a model": (
@@ -100,7 +106,7 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     ),
     "a commitment's file in the place of a circuit's": (
         lambda b: zk.Circuit.load(Path(str(b.keys.folder)) / "commitment.zkc"),
-        "commitment.zkc: a zkinfer file of kind 'commitment' where 'circuit' is needed",
+        "where 'circuit' is needed: a commitment holds no weights; name the circuit file",
     ),
     "inputs that are not numbers": (lambda b: zk.prove(b.keys, X * np.nan), "remove or replace them"),
     "inputs are forgotten": (

@@ -147,7 +147,7 @@ def test_arguments_that_are_no_proof_or_no_commitment_are_bad_input(shop: Path, 
     nothing_checked(run("verify", tmp_path / "pipe", commitment, "--inputs", inputs), "not a regular file")
     nothing_checked(run("verify", proof, shop, "--inputs", inputs), "not a regular file")
     nothing_checked(run("verify", proof, commitment, "--inputs", commitment), "not a NumPy file")
-    nothing_checked(run("batch", "verify", shop, commitment, "--inputs", inputs), "No such file")
+    nothing_checked(run("batch", "verify", shop, commitment, "--inputs", inputs), "holds no manifest.zkm")
 
 
 BAD = "BAD"
@@ -504,6 +504,7 @@ def test_a_circuit_for_a_folder_that_is_not_there_is_refused_before_the_model_is
     done = run("compile", tmp_path / "model.onnx", "--calibration", tmp_path / "x.npy", "-o", target)
     assert done.code == 4
     assert "there is no folder" in done.text
+    assert "make it first" in done.text
     assert not target.parent.exists()
 
 
@@ -512,6 +513,7 @@ def test_a_proof_that_cannot_be_written_takes_nothing_from_the_budget(native: Pa
     done = run("prove", native / "native", native / "three.npy", "-o", tmp_path / "missing" / "proof.zkp")
     assert done.code == 4
     assert "there is no folder" in done.text
+    assert "make it first" in done.text
     assert zk.Keys.load(native / "native").proofs_left == left
 
 

@@ -72,7 +72,7 @@ def test_the_proof_about_the_weights_is_counted_once_for_the_keys() -> None:
     wider = _range_proof(msgspec.structs.replace(EXAMPLE.program, weights=tuple(wide)), sizes)
     assert wider > _range_proof(EXAMPLE.program, sizes)
     assert estimated(1).setup_seconds > estimated(1).range_seconds
-    assert "of it, proof about the weights" in dict(estimated(1).rows())
+    assert "of which the proof about the weights" in dict(estimated(1).rows())
 
 
 def test_limbs_of_weights_and_multiplicities_are_counted() -> None:
@@ -91,7 +91,7 @@ def test_limbs_of_weights_and_multiplicities_are_counted() -> None:
 
 def test_an_estimate_says_which_proof_it_is_of() -> None:
     assert "idle core" in estimated(1).title
-    assert "the first one also reads keys and kernels" in estimated(1).title
+    assert "it also reads keys and kernels" in estimated(1).title
 
 
 def test_a_budget_has_its_price_in_time_memory_and_disk() -> None:

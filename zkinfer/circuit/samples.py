@@ -72,7 +72,10 @@ def as_runs(array: Array, shape: tuple[int, ...], batch: int, where: str) -> Arr
         array = array[None]
     if array.ndim != 1 + len(rest) or array.shape[1:] != tuple(rest):
         wanted = ", ".join(str(n) for n in ("samples", *rest))
-        raise ShapeError(f"{where} takes an array of shape ({wanted}{'' if rest else ','}), got {array.shape}")
+        raise ShapeError(
+            f"{where} takes an array of shape ({wanted}{'' if rest else ','}), got {array.shape}: reshape or pad the "
+            "array; a circuit has the shapes that it was compiled for"
+        )
     if not len(array):
         raise ShapeError(f"{where} holds no samples")
     if len(array) % count:

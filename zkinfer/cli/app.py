@@ -132,7 +132,7 @@ def require_folder_of(output: Location) -> None:
         ResourceError: there is no such folder.
     """
     if output.path is not None and not output.path.parent.is_dir():
-        raise ResourceError(f"cannot write {output}: there is no folder {output.path.parent}")
+        raise ResourceError(f"cannot write {output}: there is no folder {output.path.parent}; make it first")
 
 
 @app.callback()

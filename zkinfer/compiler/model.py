@@ -34,7 +34,7 @@ from zkinfer.execution.executor import Executor
 from zkinfer.files.artifact import HEADER_BYTES, Buffer
 from zkinfer.files.file import File
 from zkinfer.files.integers import least_width
-from zkinfer.files.kinds import CIRCUIT, FileKind
+from zkinfer.files.kinds import CIRCUIT, COMMITMENT, FileKind
 from zkinfer.notebook import card
 from zkinfer.progress import activity, progress
 from zkinfer.terminal import NARROW, LongName
@@ -343,6 +343,8 @@ class Circuit(File):
     def _advice_of(cls, found: FileKind | None) -> str:
         if found is None:
             return "; a model is compiled first: zkinfer compile MODEL --calibration INPUTS.npy -o model.zkcircuit"
+        if found == COMMITMENT:
+            return ": a commitment holds no weights; name the circuit file that `zkinfer compile` wrote"
         return ""
 
     @classmethod

@@ -1,6 +1,7 @@
 """The folder of proving keys: what every backend keeps in it, how it begins, and how it moves with its budget."""
 
 import errno
+import os
 import secrets
 import shutil
 from pathlib import Path
@@ -55,8 +56,14 @@ def read_commitment(folder: Path) -> Commitment:
             f"{folder} is a file, and keys are a folder, which `zkinfer setup` makes: the order is "
             "`zkinfer prove KEYS INPUT`"
         )
+    file = folder / COMMITMENT_FILE
+    if os.access(folder, os.X_OK) and not file.exists():  # else reading it says why it cannot be read
+        raise ArtifactError(
+            f"{folder} is not a folder of keys: there is no {COMMITMENT_FILE} in it. Name the folder that "
+            "`zkinfer setup` or `zkinfer rotate` made"
+        )
     try:
-        return Commitment.load(folder / COMMITMENT_FILE)
+        return Commitment.load(file)
     except MalformedCommitmentError as error:
         raise ArtifactError(str(error)) from None
 

@@ -27,6 +27,7 @@ from zkinfer.errors import (
     MalformedProofError,
     MissingDependencyError,
     StatementError,
+    UnreadableProofError,
     UnusableStatementError,
     VerifierNotInstalledError,
     VerifierUnavailableError,
@@ -40,7 +41,7 @@ from zkinfer.jobs.check_worker import BatchVerdict, judge
 from zkinfer.jobs.inputs import PathLike, paths_of
 from zkinfer.jobs.items import quantize_items
 from zkinfer.jobs.job import describe_missing, holds_earlier_sample, manifest_file
-from zkinfer.jobs.manifest import JobBatch, Manifest, item_digests
+from zkinfer.jobs.manifest import MANIFEST_FILE, JobBatch, Manifest, item_digests
 from zkinfer.jobs.receipt import ItemReceipt, receipt_of
 from zkinfer.jobs.sample import TOLERANCE, check_sample, job_miss_probability
 from zkinfer.progress import progress
@@ -215,8 +216,13 @@ def load_manifest(folder: Path) -> Manifest:
     """
     path = manifest_file(folder)
     with suppress(OSError):  # a name that is too long is told by whoever opens it
-        if not path.exists() and holds_earlier_sample(folder):
-            raise MalformedProofError(describe_missing(folder))
+        if not path.exists():
+            if holds_earlier_sample(folder):
+                raise MalformedProofError(describe_missing(folder))
+            raise UnreadableProofError(
+                f"{folder} holds no {MANIFEST_FILE}, which a job has once it is complete: check the folder's name, or "
+                "see how far the job is with zkinfer batch status"
+            )
     return Manifest.load(path)
 
 

@@ -118,8 +118,8 @@ class NativeEstimate(Estimate):
     @property
     def title(self) -> str:
         return (
-            "Estimate, native backend: processor time of an idle core like those of docs/benchmarks.md,\n"
-            "and of a later proof of a process; the first one also reads keys and kernels"
+            "Estimate for the native backend. Times are seconds of one idle core like those of docs/benchmarks.md.\n"
+            "The first proof of a process takes longer than estimated: it also reads keys and kernels"
         )
 
     def rows(self) -> list[tuple[str, str]]:
@@ -128,7 +128,7 @@ class NativeEstimate(Estimate):
             ("runs in one proof", f"{self.runs:,}"),
             ("proofs that the keys make", f"{self.proofs:,}"),
             ("setup, once", duration(self.setup_seconds)),
-            ("of it, proof about the weights", duration(self.range_seconds)),
+            ("of which the proof about the weights", duration(self.range_seconds)),
             *([small] if self.setup_seconds - self.small_setup_seconds > NOTICED_SECONDS else []),
             ("prove", duration(self.prove_seconds)),
             ("memory", _memory(self.memory_bytes)),
