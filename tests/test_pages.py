@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.example_programs import mlp
 from support.paths import CIRCUITS, ROOT
 from typer.testing import CliRunner
 
@@ -48,6 +49,7 @@ TESTED_HERE = {
     "docs/accuracy.md",
     "docs/audit.md",
     "docs/batch.md",
+    "docs/choosing.md",
     "docs/ezkl-backend.md",
     "docs/guide.md",
     "docs/rotation.md",
@@ -264,6 +266,16 @@ def test_rotation_page(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys.commitment.save("model.zkc")
     names = run_python(python, keys=keys, x=np.load("../input.npy"), request=b"request 2")
     assert names["fresh"].commitment.fingerprint != keys.commitment.fingerprint
+
+
+def test_choosing_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = mlp()
+    zk.Circuit(example.program, example.weights, (), b"").save("model.zkcircuit")
+    (block,) = blocks("docs/choosing.md")
+    estimated, _, inspected = run_all(block)
+    assert re.search(r"with proof size small +\d", estimated)
+    assert re.search(r"proof size +small", inspected)
 
 
 def test_audit_page(desk: Path) -> None:
