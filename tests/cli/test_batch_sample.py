@@ -154,7 +154,7 @@ class TestItem:
             (self.verify(shop, receipt, "--inputs", "another"), "a single --inputs"),
             (run("verify", shop / "item", shop / "model.zkc", "--item", "9"), "--receipt"),
             (run("item", shop / "night", "24", "-o", shop / "none"), "no item 24"),
-            (run("item", shop / "night", "9", "-o", shop / "none", "--keys", shop), "cannot read"),
+            (run("item", shop / "night", "9", "-o", shop / "none", "--keys", shop), "not a folder of keys"),
         ):
             assert answer[0] in (1, 3)
             assert complaint in answer[1]

@@ -162,13 +162,15 @@ def test_secrets_are_named_and_not_read(tmp_path: Path) -> None:
     assert "It holds the weights, or the seed" in text
 
 
-@pytest.mark.parametrize("name", ["pipe", "folder", "none"])
-def test_what_is_no_file_is_bad_input(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("pipe", "cannot read"), ("folder", "is not a folder of keys"), ("none", "cannot read")]
+)
+def test_what_is_no_file_is_bad_input(name: str, reason: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     code, text = run("inspect", str(tmp_path / name))
     assert code == 3
-    assert "cannot read" in text
+    assert reason in text
 
 
 def test_no_more_than_the_header_is_read_of_what_is_not_described(tmp_path: Path) -> None:
