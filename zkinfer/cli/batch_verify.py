@@ -41,7 +41,7 @@ def write_item(
 
     If the folder would show other items too, the command says so and asks; where nobody can answer, it writes nothing.
     """
-    from zkinfer.files.key_folder import COMMITMENT_FILE
+    from zkinfer.files.key_folder import read_commitment
     from zkinfer.jobs.api import status
     from zkinfer.jobs.item_bundle import shown_of_others, write_item_folder
 
@@ -50,7 +50,7 @@ def write_item(
     if shown and not share_batch and sys.stdin.isatty():
         err.print(f"[yellow]{output} will show {shown}[/yellow]")
         share_batch = typer.confirm("Write it?", err=True)
-    commitment = (keys or Path(job.keys)) / COMMITMENT_FILE
+    commitment = read_commitment(keys or Path(job.keys))
     found = write_item_folder(folder, number, output, commitment, share_batch=share_batch)
     rows = [("item", f"{number:,} of {found.header.items:,}"), ("receipt", found.receipt().hex())]
     if found.item.dead:
