@@ -250,6 +250,26 @@ def test_verify_without_its_input_file_is_bad_input(shop: Path) -> None:
     assert "cannot read" in done.text
 
 
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        (["verify"], "PROOF"),
+        (["verify", "a"], "COMMITMENT"),
+        (["prove"], "KEYS"),
+        (["prove", "keys"], "INPUT"),
+        (["setup"], "CIRCUIT"),
+        (["compile"], "MODEL"),
+        (["rotate"], "KEYS"),
+        (["batch", "verify", "job"], "COMMITMENT"),
+        (["audit", "a", "b"], "OUTPUTS"),
+    ],
+)
+def test_an_argument_that_is_missing_is_named(words: list[str], missing: str) -> None:
+    done = run(*words)
+    assert done.code == 2
+    assert f"Missing argument '{missing}'" in done.text
+
+
 def test_unknown_engine_is_wrong_usage(shop: Path) -> None:
     assert verify(shop, "--engine", "magic").code == 2
 

@@ -149,7 +149,7 @@ def options(
 @app.command("compile")
 @guarded
 def compile_model(
-    model: Annotated[Location, file_argument("ONNX file.")],
+    model: Annotated[Location, file_argument("MODEL", "ONNX file.")],
     calibration: Annotated[Location, file_option(help="Typical inputs: .npy, or .npz with one array for each input.")],
     output: Annotated[Location, output_option("--output", "-o", help="Circuit file to write; it holds the weights.")],
     batch: Annotated[
@@ -246,7 +246,7 @@ def compile_model(
 @app.command()
 @guarded
 def setup(
-    circuit: Annotated[Location, file_argument("Circuit file.")],
+    circuit: Annotated[Location, file_argument("CIRCUIT", "Circuit file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the keys.")],
     backend: BackendName = "native",
     srs: Annotated[
@@ -297,8 +297,8 @@ def setup(
 @app.command()
 @guarded
 def prove(
-    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
-    inputs: Annotated[Location, file_argument("Model input: .npy or .npz.", "INPUT")],
+    keys: Annotated[Path, typer.Argument(metavar="KEYS", help="Folder of the keys.")],
+    inputs: Annotated[Location, file_argument("INPUT", "Model input: .npy or .npz.")],
     output: Annotated[Location, output_option("--output", "-o", help="Proof file to write.")],
     context: Context = "",
     saturate: Saturate = False,
@@ -340,8 +340,8 @@ def prove(
 @app.command()
 @guarded
 def verify(
-    proof: Annotated[Location, file_argument("Proof file.")],
-    commitment: Annotated[Location, file_argument("The model owner's commitment (.zkc).")],
+    proof: Annotated[Location, file_argument("PROOF", "Proof file.")],
+    commitment: Annotated[Location, file_argument("COMMITMENT", "The model owner's commitment (.zkc).")],
     inputs: Annotated[
         Location | None,
         file_option(
@@ -402,7 +402,7 @@ def verify(
 @app.command()
 @guarded
 def inspect(
-    path: Annotated[Location, file_argument("Any zkinfer file, or a folder of keys.", "FILE")],
+    path: Annotated[Location, file_argument("FILE", "Any zkinfer file, or a folder of keys.")],
     everything: Annotated[
         bool, typer.Option("--all", help="Show all of it, however long that is and takes: every node and table entry.")
     ] = False,
@@ -446,8 +446,8 @@ def inspect(
 @app.command("audit-commitment")
 @guarded
 def audit_commitment(
-    circuit: Annotated[Location, file_argument("Circuit file, which holds the weights.")],
-    commitment: Annotated[Location, file_argument("The published commitment (.zkc).")],
+    circuit: Annotated[Location, file_argument("CIRCUIT", "Circuit file, which holds the weights.")],
+    commitment: Annotated[Location, file_argument("COMMITMENT", "The published commitment (.zkc).")],
     seed: Annotated[str, typer.Option(help="The owner's 32 secret bytes: @file or hex:.")],
     srs: Annotated[
         Path | None, typer.Option(help="For an ezkl commitment: the reference string that the keys were made with.")
@@ -466,7 +466,7 @@ def audit_commitment(
 @app.command()
 @guarded
 def seed(
-    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    keys: Annotated[Path, typer.Argument(metavar="KEYS", help="Folder of the keys.")],
     output: Annotated[Location, output_option("--output", "-o", help="File to write, readable by its owner alone.")],
 ) -> results.Written:
     """Write the secret seed of a commitment to a file, to hand to an auditor who holds the weights."""
@@ -478,7 +478,7 @@ def seed(
 @app.command("audit-keys")
 @guarded
 def audit_keys(
-    commitment: Annotated[Location, file_argument("The published commitment (.zkc).")],
+    commitment: Annotated[Location, file_argument("COMMITMENT", "The published commitment (.zkc).")],
     srs: Annotated[Path, typer.Option(help="The reference string that the keys were made with.")],
 ) -> results.Audited:
     """Check, without any secret, that the keys in an ezkl commitment follow from its program. Exits with 1 if not."""
@@ -494,7 +494,7 @@ def show_audit(audit: "Audit") -> results.Audited:
 @app.command()
 @guarded
 def estimate(
-    circuit: Annotated[Location, file_argument("Circuit file.")],
+    circuit: Annotated[Location, file_argument("CIRCUIT", "Circuit file.")],
     proofs: Proofs = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Inferences in one proof.")] = None,
     backend: BackendName = "native",

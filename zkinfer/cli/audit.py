@@ -24,14 +24,14 @@ from zkinfer.typing import Array
 @app.command()
 @guarded
 def audit(
-    circuit: Annotated[Location, file_argument("Circuit file, which holds the weights.")],
+    circuit: Annotated[Location, file_argument("CIRCUIT", "Circuit file, which holds the weights.")],
     inputs: Annotated[
         Location,
-        file_argument("Logged inputs: .npy of any size, or .npz with an array for each input."),
+        file_argument("INPUTS", "Logged inputs: .npy of any size, or .npz with an array for each input."),
     ],
     outputs: Annotated[
         Location,
-        file_argument("Logged outputs, as the circuit gives them: .npy or .npz."),
+        file_argument("OUTPUTS", "Logged outputs, as the circuit gives them: .npy or .npz."),
     ],
     rate: Annotated[float, typer.Option(help="Rate of wrong answers that must not go unnoticed.")] = 0.01,
     confidence: Annotated[float, typer.Option(help="Probability with which such a rate is noticed.")] = 0.99,

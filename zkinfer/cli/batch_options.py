@@ -23,7 +23,7 @@ batch = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The job's folder.")]
-Commitment = Annotated[Location, file_argument("The model owner's commitment (.zkc).")]
+Commitment = Annotated[Location, file_argument("COMMITMENT", "The model owner's commitment (.zkc).")]
 Keys = Annotated[Path | None, typer.Option(help="Folder of the keys; by default where they were when the job began.")]
 Inputs = Annotated[
     list[Location] | None,

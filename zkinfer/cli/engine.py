@@ -15,7 +15,7 @@ from zkinfer.progress import activity
 @app.command()
 @guarded
 def security(
-    cells: Annotated[int, typer.Argument(min=1, help="Field elements to commit to.")],
+    cells: Annotated[int, typer.Argument(min=1, metavar="CELLS", help="Field elements to commit to.")],
     groups: Annotated[int, typer.Option(min=1, help="Column points of an opening.")] = 2,
     proofs: Annotated[int, typer.Option(min=1, help="Proofs that the commitment can serve.")] = 1,
     bits: Annotated[float, typer.Option(min=1, help="Security in bits, of all terms together.")] = 130.0,

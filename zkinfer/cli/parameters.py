@@ -30,8 +30,8 @@ def read_output(text: str) -> Location:
     return location
 
 
-def file_argument(help: str, metavar: str = METAVAR) -> Any:  # noqa: A002 (as in typer)
-    """A positional argument."""
+def file_argument(metavar: str, help: str) -> Any:  # noqa: A002 (as in typer)
+    """A positional argument, under the name that usage and errors give it."""
     return typer.Argument(parser=read_location, metavar=metavar, help=help)
 
 

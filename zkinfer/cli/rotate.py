@@ -18,7 +18,7 @@ from zkinfer.files.rotation import ROTATION_FILE, Rotation
 @app.command()
 @guarded
 def rotate(
-    keys: Annotated[Path, typer.Argument(help="Folder of the keys.")],
+    keys: Annotated[Path, typer.Argument(metavar="KEYS", help="Folder of the keys.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the new keys.")],
     publish: Annotated[Location | None, output_option(help="Write a copy of the rotation (.zkr) here.")] = None,
     seed: Annotated[
