@@ -188,7 +188,7 @@ def test_a_module_that_fixes_its_batch_is_refused_with_advice() -> None:
         (nn.Linear(2, 2), (), "needs an example"),
         (nn.Linear(2, 2), {"y": torch.ones(1, 2)}, "forward takes"),
         (_Two(), {"right": torch.ones(1, 2)}, "fails on the example.*'left'"),
-        (nn.Linear(2, 2), torch.ones(1, 3), "fails on the example"),
+        (nn.Linear(2, 2), torch.ones(1, 3), r"fails on the example.* shape input \(3,\) .*counts samples"),
         (Returning(lambda x: {"x": None}), torch.ones(1, 2), "dict, something in which there is no tensor"),
     ],
 )

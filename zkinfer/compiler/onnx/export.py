@@ -77,7 +77,13 @@ def prepare(module: Any, example_inputs: Any, outputs: Sequence[str] | None = No
         except InvalidInputError:
             raise
         except Exception as error:  # whatever the module's own code raises
-            raise InvalidInputError(f"the module fails on the example inputs: {_gist(error)}") from error
+            shapes = ", ".join(
+                f"{name} {tuple(example.shape[1:])}" for name, example in zip(names, examples, strict=True)
+            )
+            raise InvalidInputError(
+                f"the module fails on the example inputs, of which one sample each has the shape {shapes} (the first "
+                f"axis counts samples): {_gist(error)}"
+            ) from error
 
 
 def export_call(call: Call, *, exporter: Exporter = "dynamo", opset: int = 18) -> Detached:
