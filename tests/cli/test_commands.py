@@ -673,6 +673,18 @@ def test_errors_in_json(native: Path, inputs: str, context: str, code: int, erro
     assert failed.message in run("verify", *files).text
 
 
+def test_too_little_memory_is_answered_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    np.save(tmp_path / "x.npy", np.zeros((1, 4)))
+    monkeypatch.setattr(zk, "prove", fail)
+    monkeypatch.setattr(zk.Keys, "load", lambda *arguments, **options: None)
+    done = run("prove", tmp_path, tmp_path / "x.npy", "-o", tmp_path / "proof.zkp")
+    assert done.code == 4
+    assert "zkinfer batch run" in done.text
+
+
 def test_words_and_json_do_not_mix(native: Path) -> None:
     """Warnings stay on standard error; the console speaks again after a command that was asked for JSON."""
     arguments = ["inspect", str(native / "native.zkc")]

@@ -58,7 +58,12 @@ def failure(error: BaseException) -> Failure:
         case KeyboardInterrupt():
             return Failure(exit_code=ExitCode.INTERRUPTED, error="KeyboardInterrupt", check=None, message="interrupted")
         case MemoryError():
-            return failure(ResourceError("there is too little memory for this"))
+            return failure(
+                ResourceError(
+                    "there is too little memory for this: give the process more, or hand in fewer samples at once "
+                    "(zkinfer batch run proves a large file in parts)"
+                )
+            )
         case ModuleNotFoundError():
             advice = missing_extra(error)
             return internal(error) if advice is None else failure(advice)
