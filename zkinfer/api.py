@@ -39,7 +39,8 @@ def setup(
             takes a test-only one, under which everyone can forge proofs.
         proofs: how many proofs the keys may make; the commitment hides the weights for that many. By default 2,000 with
             "native" and 256 with "ezkl".
-        seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None.
+        seed: 32 secret bytes that reproduce a commitment for an auditor; fresh ones when None. Keys that are made again
+            with one seed may have one commitment and a second budget: prove from one folder of them alone.
         proof_size: "balanced", or "small": fewer bytes, for up to twice the time of each proof and of setup. `estimate`
             says what either takes. The keys keep to it, in all their proofs and in those of keys that are rotated from
             them; verifiers need not know it. Not with ezkl, whose proofs have one size.

@@ -86,7 +86,7 @@ def setup(
             are, the more copies of them it is over.
         seed: 32 secret bytes that the commitment's random symbols come from; fresh ones when None. The same seed,
             weights, `proofs` and `proof_size` give the same commitment again, with a budget of its own: prove from one
-            folder alone.
+            folder alone. So does another `proof_size` where the sizes of the weights' openings come out alike.
         proof_size: what the sizes of all openings are chosen for. The proof about the weights, which is made once, has
             the same sizes with any, but for its opening of the weights.
 

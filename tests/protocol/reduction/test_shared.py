@@ -1,5 +1,6 @@
 """What equal nodes share, against the same functions called anew."""
 
+import tracemalloc
 import weakref
 from collections.abc import Sequence
 
@@ -117,6 +118,19 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         alive.add(shared.form(functional))
         del functional, found
         assert sum(form.factors[1].shape[1] for form in alive) <= 1000
+
+
+def test_many_short_vectors_are_bounded_by_the_memory_that_they_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two entries each, an object takes far more than its numbers."""
+    monkeypatch.setattr(under_test, "MAX_ENTRIES", 1 << 14)
+    rng, shared = np.random.default_rng(0), Shared()
+    tracemalloc.start()
+    for _ in range(1000):
+        pair = [of_vectors([vector(rng, 1), vector(rng, 2)]) for _ in range(2)]
+        shared.merged([(ONE, shared.linear(pull, functional, (), (1, 2))) for functional in pair])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * 24 * under_test.MAX_ENTRIES
 
 
 @pytest.mark.parametrize("size", [999, 1001])

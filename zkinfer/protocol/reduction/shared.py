@@ -18,6 +18,9 @@ from zkinfer.typing import IntArray
 MAX_ENTRIES = 1 << 21
 """Entries of weights that are kept, of 24 bytes each; rather than to keep more, all are forgotten."""
 
+BESIDE = 80
+"""What is kept of a function, or the name of a factor, takes about as much memory as so many numbers beside its own."""
+
 MAX_HASHED = 1 << 16
 """Factors of more entries are alike only if they are one array: they are rarely met again, and take long to hash."""
 
@@ -99,9 +102,9 @@ class Shared:
         """Whether arrays of so many numbers can be kept; makes room for them."""
         if size > DEGREE * MAX_ENTRIES:
             return False
-        if self._size + size > DEGREE * MAX_ENTRIES:
+        if self._size + size + BESIDE > DEGREE * MAX_ENTRIES:
             self._forget()
-        self._size += size
+        self._size += size + BESIDE
         return True
 
 
