@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_commitment(example: Example) -> None:
 
 
 def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: Example) -> None:
-    """For other weights, another program or another number of proofs all of them are new, else they would cancel."""
+    """For other weights, another program, number or size of proofs all of them are new, else they would cancel."""
     other = [example.weights[0], example.weights[1], -example.weights[2]]
     tensors = (msgspec.structs.replace(example.program.inputs[0], label="renamed"),)
     renamed = msgspec.structs.replace(example.program, inputs=tensors)
@@ -80,6 +80,7 @@ def test_one_seed_never_gives_two_commitments_the_same_random_symbols(example: E
         setup(example.program, other, proofs=2, seed=SEED),
         setup(renamed, example.weights, proofs=2, seed=SEED),
         setup(example.program, example.weights, proofs=3, seed=SEED),
+        setup(example.program, example.weights, proofs=2, seed=SEED, proof_size="small"),
     ]
     symbols = np.concatenate([np.unique(random_symbols(keys)) for keys in made])
     assert len(np.unique(symbols)) == len(symbols)
