@@ -22,7 +22,7 @@ from zkinfer.errors import VerificationError
 from zkinfer.protocol.field.params import P
 from zkinfer.protocol.field.scalar import ONE, Ext
 from zkinfer.protocol.merkle.tree import build_tree
-from zkinfer.protocol.pcs import folding, levels, protocol
+from zkinfer.protocol.pcs import folding, protocol
 from zkinfer.protocol.pcs.folding_prover import FoldedVectors
 from zkinfer.protocol.pcs.functionals import TensorSum
 from zkinfer.protocol.pcs.levels import Level, choose_levels
@@ -30,7 +30,6 @@ from zkinfer.protocol.pcs.params import Code, OpeningParameters
 from zkinfer.protocol.pcs.protocol import verify_opening
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript, _grinding_prefix, _u64
-from zkinfer.verifier.reference import levels as reference_levels
 
 Patch = pytest.MonkeyPatch
 
@@ -223,8 +222,6 @@ def test_combinations_that_are_sent_where_they_should_be_committed_to(monkeypatc
 
 @pytest.mark.parametrize("label", ["level grinding", "fold grinding"])
 def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> None:
-    for module in (levels, reference_levels):
-        monkeypatch.setattr(module, "UNGROUND_LENGTH", 0)
     solve = Transcript.solve
 
     def bind(transcript: Transcript, name: str, bits: int, nonce: int) -> None:
@@ -235,13 +232,14 @@ def test_work_that_was_not_done_is_missed(label: str, monkeypatch: Patch) -> Non
         """For the label, the number after one that solves: it does not, nearly always."""
         return solve(transcript, name, bits) + (name == label)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Transcript, "solve", lazy)
-        patch.setattr(Transcript, "check_grind", bind)
-        # Of fixed randomness, with which the next number is no solution.
-        opened = opened_by(FoldedVectors, honest_statement(), seed=bytes(32))
-        accepted(opened)
-    rejected(opened, f"{label}.* bits of work")
+    with small_levels(unground=0):
+        with monkeypatch.context() as patch:
+            patch.setattr(Transcript, "solve", lazy)
+            patch.setattr(Transcript, "check_grind", bind)
+            # Of fixed randomness, with which the next number is no solution.
+            opened = opened_by(FoldedVectors, honest_statement(), seed=bytes(32))
+            accepted(opened)
+        rejected(opened, f"{label}.* bits of work")
 
 
 def test_an_element_has_one_encoding() -> None:

@@ -27,6 +27,8 @@ def small_levels(sent: int = 8, unground: int = levels.UNGROUND_LENGTH) -> Itera
         for module in (levels, reference):
             stack.enter_context(patch.object(module, "MAX_SENT", sent))
             stack.enter_context(patch.object(module, "UNGROUND_LENGTH", unground))
+        levels.choose_levels.cache_clear()
+        stack.callback(levels.choose_levels.cache_clear)
         yield
 
 
