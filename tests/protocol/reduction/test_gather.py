@@ -23,6 +23,7 @@ from zkinfer.protocol.lookup.protocol import ENTRY_DENOMINATOR_CHECK
 from zkinfer.protocol.reduction import reduce as under_test
 from zkinfer.protocol.reduction.boxes import cover
 from zkinfer.protocol.reduction.claims import CommittedClaim
+from zkinfer.protocol.reduction.functional import padded_eq
 from zkinfer.protocol.reduction.gather import Gathering, is_gathered
 from zkinfer.protocol.reduction.reduce import GATHER_CHECK
 from zkinfer.protocol.sumcheck.params import Batch
@@ -68,7 +69,7 @@ def test_weights_and_value_at_a_point_of_the_padded_axes(seed: int, shape: tuple
     point = tuple(random_ext(rng) for _ in range(one.instance.variables))
     weights, values = gathered(one, array)
     assert one.weight_at(point) == scalar.mle(weights, point)
-    functional = one.functional(point)
+    functional = padded_eq(shape, point)
     assert value_of(functional, array) == scalar.mle(values, point)
     assert [factor.shape[1:] for factor in functional.factors] == [(n,) for n in shape], "a product over its own axes"
 

@@ -18,7 +18,6 @@ from zkinfer.protocol.field.scalar import ZERO, Ext, eq, ext_add, ext_mul
 from zkinfer.protocol.field.selectors import Selectors
 from zkinfer.protocol.reduction.boxes import Cut
 from zkinfer.protocol.reduction.contraction import PRODUCT
-from zkinfer.protocol.reduction.functional import Functional, padded_eq
 from zkinfer.protocol.sumcheck.params import Instance, Point
 
 MAX_PADDING = 8
@@ -56,10 +55,6 @@ class Gathering:
     def instance(self) -> Instance:
         """The sumcheck of W times x."""
         return Instance(sum(self.bits), 2, PRODUCT)
-
-    def functional(self, point: Point) -> Functional:
-        """x at a point of the padded axes."""
-        return padded_eq(self.cut.shape, point)
 
     def weight_at(self, point: Point) -> Ext:
         """The multilinear extension of W at a point, box by box and axis by axis."""
