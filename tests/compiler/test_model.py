@@ -536,7 +536,7 @@ class TestPresentation:
     def test_repr(self, circuit: Circuit) -> None:
         text = repr(circuit)
         assert circuit.digest[:16] in text
-        assert f"{sum(w.size for w in circuit.weights)} weights" in text
+        assert f"{sum(w.size for w in circuit.weights):,} weights" in text
 
     def test_summary_has_a_row_for_every_value(self, circuit: Circuit) -> None:
         table = circuit.summary()

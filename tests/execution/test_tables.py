@@ -119,7 +119,7 @@ def test_one_step_beyond_either_end_is_refused_in_the_words_of_the_definition(
         with pytest.raises(BoundsError) as found:
             AppliedTable(table)(source, 2)
         assert str(found.value) == str(expected.value)
-    with pytest.raises(BoundsError, match=f"2 of {2 * size} elements are outside"):
+    with pytest.raises(BoundsError, match=f"2 of {2 * size:,} elements are outside"):
         AppliedTable(table).apply(array.reshape(-1), 2, np.empty(2 * size))
 
 

@@ -75,8 +75,9 @@ def test_proofs_have_the_sizes_that_were_chosen_and_both_verifiers_accept_them(p
 
 
 def test_small_proofs_have_fewer_bytes() -> None:
-    balanced, small = (proof_of(keys_for(proof_size)) for proof_size in PROOF_SIZES)
-    assert len(small.data) < len(balanced.data)
+    """The mean of some: bytes of a proof depend on the paths that its columns share."""
+    balanced, small = (sum(len(proof_of(keys).data) for _ in range(3)) for keys in map(keys_for, PROOF_SIZES))
+    assert small < balanced
 
 
 @pytest.mark.parametrize("kept", PROOF_SIZES)

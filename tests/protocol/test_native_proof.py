@@ -126,9 +126,9 @@ def test_a_matrix_is_committed_where_there_is_one() -> None:
     """Matrices without rows have no root; that of the witness brings the masks, even without rows."""
     root = b"r" * 32
     shown, hidden = make_plan(PROGRAM, 3), make_plan(PROGRAM, 3, (True,), (True, True))
-    assert [c.rows for c in witness_commitments(shown, (b"", b"", root), 2, 3)] == [32]
+    assert [c.rows for c in witness_commitments(shown, (b"", b"", root), 2, 3)] == [33]
     found = witness_commitments(hidden, (root, root, root), 2, 3)
-    assert [(c.rows, c.masks) for c in found] == [(4, 0), (2, 0), (36, 3)]
+    assert [(c.rows, c.masks) for c in found] == [(4, 0), (2, 0), (37, 3)]
     for plan, roots in [
         (shown, (root, b"", root)),
         (shown, (b"", root, root)),

@@ -23,7 +23,7 @@ PROGRAM = Program(
     ),
     (ANSWER, LOGITS),
 )
-RUNS = 3
+RUNS = 5
 RNG = np.random.default_rng(1)
 WEIGHTS = [RNG.integers(-5, 6, (3, 5)), RNG.integers(-5, 6, (2, 3))]
 INPUT = RNG.integers(-8, 9, (RUNS, 5))

@@ -160,7 +160,7 @@ def prove_with_others(keys: NativeKeys) -> Proof:
     honest = storage._Maker.made
     with (
         mock.patch.object(storage._Maker, "made", lambda maker, number: swapped(maker, number, honest)),
-        mock.patch.object(NativeKeys, "weights", OTHER),
+        mock.patch.object(NativeKeys, "_narrow_weights", return_value=OTHER),
         mock.patch.object(PadConstraints, "check"),
     ):
         return keys.prove([EXAMPLE.x[None]], b"")

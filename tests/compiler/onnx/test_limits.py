@@ -38,7 +38,7 @@ def doubling(depth: int, first: str = "Relu") -> onnx.ModelProto:
 def test_functions_that_double_are_counted_and_not_written_out() -> None:
     hostile = doubling(30)
     assert hostile.ByteSize() < 2500
-    with pytest.raises(CompileError, match=f"has {2**30} nodes once its functions are written out"):
+    with pytest.raises(CompileError, match=f"has {2**30:,} nodes once its functions are written out"):
         load(hostile.SerializeToString(), batch=1)
     require_bounded(doubling(MAX_NODES.bit_length() - 1))
     assert len(load(doubling(3).SerializeToString(), batch=1).model.graph) >= 1

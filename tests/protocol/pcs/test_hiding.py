@@ -26,7 +26,7 @@ from zkinfer.protocol.pcs.protocol import CLAIMS_CHECK, verify_opening
 from zkinfer.protocol.pcs.prover import CommittedMatrix, commit, open_claims
 from zkinfer.protocol.randomness import Randomness
 from zkinfer.protocol.transcript import Transcript
-from zkinfer.typing import IntArray
+from zkinfer.typing import Array, IntArray
 
 CODE = SMALL.code
 
@@ -237,8 +237,8 @@ def worst(first: np.ndarray, second: np.ndarray) -> float:
 class Predictable(Randomness):
     """Elements that are all zero: a prover who forgets to hide."""
 
-    def elements(self, rows: int, columns: int) -> IntArray:
-        return np.zeros((rows, columns), dtype=np.int64)
+    def fill(self, out: Array, convert: Callable[[IntArray], Array] = np.asarray) -> None:
+        out[...] = 0
 
 
 def seeds(start: int) -> Callable[[], Randomness]:

@@ -140,5 +140,5 @@ def test_the_command_prints_parameters_and_security() -> None:
     printed = CliRunner().invoke(app, ["security", "65536", "--proofs", "10"])
     assert printed.exit_code == 0
     choice = search(1 << 16, 2, proofs=10)
-    assert f"{choice.rows} rows of {choice.parameters.code.columns} columns" in printed.stdout
+    assert f"{choice.rows} rows of {choice.parameters.code.columns:,} columns" in printed.stdout
     assert security.report(security.combine(soundness.opening(choice.parameters, 2))) in printed.stdout
