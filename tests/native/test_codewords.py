@@ -16,17 +16,28 @@ from zkinfer.protocol.pcs.prover import KEPT_BYTES, ColumnsAgain
 @pytest.fixture
 def forgetting() -> Iterator[None]:
     """The limit is read again, now and afterwards."""
-    kept_codeword_bytes.cache_clear()
+    codewords._limit.cache_clear()
     yield
-    kept_codeword_bytes.cache_clear()
+    codewords._limit.cache_clear()
 
 
 @pytest.mark.usefixtures("forgetting")
 @pytest.mark.parametrize(
-    ("limit", "kept"), [(64 << 30, (64 << 30) // SHARE), (SHARE * KEPT_BYTES, KEPT_BYTES), (1 << 30, KEPT_BYTES)]
+    ("limit", "threads", "kept"),
+    [
+        (64 << 30, 4, (64 << 30) // SHARE),
+        (64 << 30, 1, (16 << 30) // SHARE),
+        (64 << 30, 100, (64 << 30) // SHARE),
+        (SHARE * KEPT_BYTES, 4, KEPT_BYTES),
+        (SHARE * KEPT_BYTES, 1, KEPT_BYTES),
+        (1 << 30, 4, KEPT_BYTES),
+    ],
 )
-def test_a_share_of_the_memory_is_kept(limit: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_of_the_memory_is_kept(limit: int, threads: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four processors: a process with one of them takes a fourth."""
     monkeypatch.setattr(codewords, "memory_limit", lambda: limit)
+    monkeypatch.setattr(codewords, "available_processors", lambda: 4)
+    monkeypatch.setattr(codewords, "get_threads", lambda: threads)
     assert kept_codeword_bytes() == kept
 
 

@@ -30,7 +30,7 @@ def get_threads() -> int:
         text = os.environ.get(ENVIRONMENT_VARIABLE, "")
         if text and not (text.isdecimal() and int(text) > 0):
             raise InvalidInputError(f"{ENVIRONMENT_VARIABLE}={text!r}: give a positive number of threads")
-        _threads = int(text) if text else _available()
+        _threads = int(text) if text else available_processors()
     return _threads
 
 
@@ -78,7 +78,7 @@ def split(kernel: Callable[..., Any], count: int, grain: int, *arguments: Any) -
     return [first, *(future.result() for future in futures)]
 
 
-def _available() -> int:
+def available_processors() -> int:
     """The processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -72,21 +72,21 @@ class Counts:
 
 
 PICOSECONDS = Counts(
-    proof=4_640_000_000,
-    multiplications=12,
-    elements=1_130,
-    lookups=67_200,
-    table_rows=66_000,
-    symbols=5_880,
-    leaves=642_000,
-    masked=230_000,
-    weights=2_920,
-    contracted=207_000,
-    summed=11_300,
-    messages=57_500_000,
-    nodes=333_000_000,
-    boxes=149_000_000,
-    attempts=12_000,
+    proof=2_690_000_000,
+    multiplications=8,
+    elements=1_200,
+    lookups=51_500,
+    table_rows=93_200,
+    symbols=3_670,
+    leaves=644_000,
+    masked=313_000,
+    weights=49,
+    contracted=277_000,
+    summed=10_300,
+    messages=58_900_000,
+    nodes=107_000_000,
+    boxes=93_800_000,
+    attempts=13_200,
 )
 """For each of what is counted, on a core of the reference machine. What grows together cannot be told apart by fitting:
 lookups carry most of what is done for a committed cell, leaves carry the levels of the openings. Some are from what
