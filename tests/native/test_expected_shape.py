@@ -45,12 +45,12 @@ def test_many_runs_are_nearly_as_expected(runs: int) -> None:
 
 @pytest.mark.parametrize("runs", [3 * DRY_RUNS, 1 << 15])
 def test_estimates_are_nearly_those_of_whole_dry_runs(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where messages, whose number is right within a third, are much of the work."""
+    """Also where messages, whose number is right within a third (see above), are most of the work."""
     expected = estimate(EXAMPLE.program, EXAMPLE.weights, runs=runs, proofs=3)
     monkeypatch.setattr(module, "DRY_RUNS", runs)
     whole = estimate(EXAMPLE.program, EXAMPLE.weights, runs=runs, proofs=3)
     assert expected != whole
-    assert expected.prove_seconds == pytest.approx(whole.prove_seconds, rel=0.25)
+    assert expected.prove_seconds == pytest.approx(whole.prove_seconds, rel=0.35)
     assert expected.proof_bytes == pytest.approx(whole.proof_bytes, rel=0.1)
 
 
